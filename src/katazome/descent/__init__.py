@@ -1,0 +1,1 @@
+"""The one descent: a generator of steps over scales."""

@@ -1,0 +1,56 @@
+"""The tree of errors.
+
+Every message says what went wrong, what was found, what was expected and what to do.
+The command line turns each kind into an exit code: 2 for a mistake in what was asked
+(options, inputs), 1 for a failure of the work itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class KatazomeError(Exception):
+    """Root of everything this package raises on purpose."""
+
+    exit_code = 1
+
+
+class PictureError(KatazomeError):
+    """A picture cannot be read, or is not what the work needs."""
+
+    exit_code = 2
+
+
+class OutputError(PictureError):
+    """A result cannot be written (no permission, no space, already there)."""
+
+    exit_code = 1
+
+
+class RegionError(KatazomeError):
+    """A region is empty, of the wrong shape, or cannot be made."""
+
+    exit_code = 2
+
+
+class WeightsError(KatazomeError):
+    """A network's file is missing, damaged, or of another network."""
+
+
+class OptionError(KatazomeError, ValueError):
+    """An option is unknown, out of range, or contradicts another."""
+
+    exit_code = 2
+
+
+class MethodError(KatazomeError):
+    """A method cannot do what was asked of it, or its work failed."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name most like ``name``, or an empty string."""
+    by_lower = {k.lower(): k for k in known}
+    match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f"; did you mean '{by_lower[match[0]]}'?" if match else ""

@@ -1,0 +1,1 @@
+"""Methods: an option class, one registered function, visible wiring."""

@@ -1,0 +1,1 @@
+"""Networks by tap names, each with channels, stride and receptive radius."""

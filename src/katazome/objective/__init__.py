@@ -1,0 +1,1 @@
+"""The objective: value and gradient, whole or in tiles; memory and time foretold."""

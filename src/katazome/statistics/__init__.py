@@ -1,0 +1,1 @@
+"""Statistics of features: sums over positions, gathered anywhere, combined exactly."""

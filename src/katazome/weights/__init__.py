@@ -1,0 +1,1 @@
+"""Weights of networks: what there is, fetched, verified, kept."""
