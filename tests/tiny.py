@@ -1,0 +1,28 @@
+"""A VGG-19 of a few channels with random weights: the whole house can be tested on it in moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from katazome.weights.flavours import LAYERS, VGGWeights
+
+
+def tiny_vgg(seed: int = 0, widths: Sequence[int] = (4, 8, 8, 8, 8)) -> VGGWeights:
+    """Return random weights with ``widths`` channels in the five blocks.
+
+    He's scale keeps the activations of every layer near 1, as the normalised network's are, so that
+    losses and tolerances have their usual sizes. The colour map is an arbitrary invertible one.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    convs = {}
+    inputs = 3
+    for layer in LAYERS:
+        width = widths[int(layer[4]) - 1]
+        weight = torch.randn(width, inputs, 3, 3, generator=draw) * (2 / (9 * inputs)) ** 0.5
+        convs[layer] = (weight, 0.1 * torch.randn(width, generator=draw))
+        inputs = width
+    matrix = 4 * torch.eye(3).flip(0) + 0.2 * torch.randn(3, 3, generator=draw)
+    colour = (matrix, torch.full((3,), -2.0))
+    return VGGWeights(name="tiny", flavour="normalised", sha256=f"tiny-{seed}", colour=colour, convs=convs)
