@@ -1,0 +1,65 @@
+"""What a loss is: sums gathered over windows of features, and a small function of their total.
+
+A loss never sees how the picture was cut. ``partial`` is called once for each window with the
+features of its core (each position of the picture is in exactly one core), the results are
+added up, and ``value`` makes a number of the total. So the same loss serves a whole picture,
+tiles, and several machines, with the same value and gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from katazome.networks.vgg import tap
+
+Features = Mapping[str, Tensor]
+"""Features by tap, each (B, C, h, w)."""
+
+Sums = dict[str, Tensor]
+"""Named sums over positions; sums of several windows are added name by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle of the picture (px): rows ``top`` to ``bottom``, columns ``left`` to ``right``.
+
+    Its edges lie on multiples of the deepest stride, or at the picture's border.
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def cut(self, whole: Tensor, name: str) -> Tensor:
+        """Return this window's part of a map (B, C, h, w) that belongs to the whole picture at a tap."""
+        stride = tap(name).stride
+        rows = slice(self.top // stride, -(-self.bottom // stride))
+        return whole[:, :, rows, self.left // stride : -(-self.right // stride)]
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """A loss on features, with its target. Frozen: it is made anew at each scale."""
+
+    @property
+    def name(self) -> str:
+        """Name under which the loss is reported."""
+
+    @property
+    def weight(self) -> float:
+        """Factor of this loss in the objective."""
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Layers whose features it needs."""
+
+    def partial(self, features: Features, window: Window) -> Sums:
+        """Return this window's share of the sums; differentiable with respect to the features."""
+
+    def value(self, sums: Sums) -> Tensor:
+        """Return the unweighted loss, shape (), from the sums over the whole picture."""

@@ -1,0 +1,178 @@
+"""Style: distance of Gram matrices, and of means and deviations.
+
+Source: Gatys 2016, eq. 4 and 5. Departures: each picture's Gram matrix is divided by its own
+number of positions; the squared difference is averaged over the matrix's entries (the first
+source document's eq. 3), where Gatys has the factor 1/4; layer weights sum to 1 by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from katazome.losses.base import Features, Sums, Window
+from katazome.statistics.gram import gram_sum, position_sum
+from katazome.statistics.guides import Guides
+from katazome.statistics.moments import guide_sum, mean_and_deviation, moment_sums
+
+
+def _guide(guides: Guides | None, tap: str, window: Window) -> Tensor | None:
+    return None if guides is None else window.cut(guides[tap], tap)
+
+
+def gram_loss(gram: Tensor, target: Tensor) -> Tensor:
+    """Mean over entries of the squared difference of two Gram matrices (C, C); shape ()."""
+    return (gram - target.to(gram)).square().mean()
+
+
+@dataclass(frozen=True)
+class GramStyle:
+    """Weighted sum over layers of :func:`gram_loss`.
+
+    ``targets`` are Gram matrices (C, C) per position; ``layer_weights`` by tap; ``guides`` say
+    where the picture is to have the style (None = everywhere).
+    """
+
+    targets: Mapping[str, Tensor]
+    layer_weights: Mapping[str, float]
+    weight: float = 1.0
+    guides: Guides | None = None
+    name: str = "style"
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Layers of the targets."""
+        return tuple(self.targets)
+
+    def partial(self, features: Features, window: Window) -> Sums:
+        """Gram sums and position sums for each layer."""
+        sums: Sums = {}
+        for tap in self.taps:
+            guide = _guide(self.guides, tap, window)
+            sums[tap] = gram_sum(features[tap], guide)
+            sums[tap + "/positions"] = position_sum(features[tap], guide)
+        return sums
+
+    def value(self, sums: Sums) -> Tensor:
+        """Sum over layers of weight times mean squared difference; shape ()."""
+        terms = [
+            self.layer_weights[tap] * gram_loss(_per_position(sums, tap), self.targets[tap])
+            for tap in self.taps
+        ]
+        return torch.stack(terms).sum()
+
+
+def _per_position(sums: Mapping[str, Tensor], tap: str) -> Tensor:
+    return sums[tap] / sums[tap + "/positions"].to(sums[tap])
+
+
+@dataclass(frozen=True)
+class MomentStyle:
+    """Weighted sum over layers of the mean squared differences of means and of deviations.
+
+    ``targets`` are (mean, deviation), each (C,). Gram matrices leave the split between mean and
+    covariance open, which shows as patches of wrong contrast; this closes it.
+    Source: Li et al., "Demystifying neural style transfer", IJCAI 2017 (batch statistics).
+    """
+
+    targets: Mapping[str, tuple[Tensor, Tensor]]
+    layer_weights: Mapping[str, float]
+    weight: float = 1.0
+    guides: Guides | None = None
+    name: str = "moments"
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Layers of the targets."""
+        return tuple(self.targets)
+
+    def partial(self, features: Features, window: Window) -> Sums:
+        """Moment sums and guide sums for each layer."""
+        sums: Sums = {}
+        for tap in self.taps:
+            guide = _guide(self.guides, tap, window)
+            sums[tap] = moment_sums(features[tap], guide)
+            sums[tap + "/positions"] = guide_sum(features[tap], guide)
+        return sums
+
+    def value(self, sums: Sums) -> Tensor:
+        """Sum over layers of weight times the two mean squared differences; shape ()."""
+        terms = []
+        for tap in self.taps:
+            mean, deviation = mean_and_deviation(sums[tap], sums[tap + "/positions"])
+            target_mean, target_deviation = (t.to(mean) for t in self.targets[tap])
+            distance = (mean - target_mean).square().mean() + (deviation - target_deviation).square().mean()
+            terms.append(self.layer_weights[tap] * distance)
+        return torch.stack(terms).sum()
+
+
+@dataclass(frozen=True)
+class Look:
+    """Statistics of one style picture, or of several blended: all that style losses need of it.
+
+    Blending is done on sums per position, which combine linearly: Gram matrices, means and
+    second moments, but not deviations.
+    """
+
+    grams: Mapping[str, Tensor] = field(default_factory=dict)
+    moments: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @staticmethod
+    def of(sums: Mapping[str, Tensor]) -> Look:
+        """Make a look of the sums that :class:`LookStatistics` gathered."""
+        grams = {k[5:]: _per_position(sums, k) for k in sums if k.startswith("gram/") and k.count("/") == 1}
+        moments = {
+            k[8:]: _per_position(sums, k) for k in sums if k.startswith("moments/") and k.count("/") == 1
+        }
+        return Look(grams, moments)
+
+    @staticmethod
+    def blend(looks: Sequence[Look], shares: Sequence[float]) -> Look:
+        """Return the weighted mean of several looks; ``shares`` need not sum to 1."""
+        total = sum(shares)
+        parts = [s / total for s in shares]
+
+        def mixed(maps: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+            return {k: sum_of([p * m[k] for p, m in zip(parts, maps, strict=True)]) for k in maps[0]}
+
+        return Look(mixed([look.grams for look in looks]), mixed([look.moments for look in looks]))
+
+    def deviations(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return (mean, deviation), each (C,), by tap."""
+        one = torch.ones((), dtype=torch.float64)
+        return {k: mean_and_deviation(m, one) for k, m in self.moments.items()}
+
+
+def sum_of(tensors: Sequence[Tensor]) -> Tensor:
+    """Sum tensors of one shape."""
+    return torch.stack(list(tensors)).sum(0)
+
+
+@dataclass(frozen=True)
+class LookStatistics:
+    """Gathers the sums of a style picture: Gram matrices at ``gram_taps``, moments at ``moment_taps``."""
+
+    gram_taps: tuple[str, ...]
+    moment_taps: tuple[str, ...] = ()
+    guides: Guides | None = None
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """All layers needed, each once."""
+        return tuple(dict.fromkeys(self.gram_taps + self.moment_taps))
+
+    def partial(self, features: Features, window: Window) -> Sums:
+        """Return this window's share of the sums."""
+        sums: Sums = {}
+        for tap in self.gram_taps:
+            guide = _guide(self.guides, tap, window)
+            sums[f"gram/{tap}"] = gram_sum(features[tap], guide)
+            sums[f"gram/{tap}/positions"] = position_sum(features[tap], guide)
+        for tap in self.moment_taps:
+            guide = _guide(self.guides, tap, window)
+            sums[f"moments/{tap}"] = moment_sums(features[tap], guide)
+            sums[f"moments/{tap}/positions"] = guide_sum(features[tap], guide)
+        return sums

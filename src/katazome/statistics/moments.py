@@ -1,0 +1,37 @@
+"""Means and deviations of channels as sums over positions.
+
+Source: Huang & Belongie, "Arbitrary style transfer in real-time with adaptive instance
+normalization", ICCV 2017, eq. 6 and 7 (there over one picture; here as sums that add up).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-5
+"""Added to the variance before its root (AdaIN's own constant)."""
+
+
+def moment_sums(features: Tensor, guide: Tensor | None = None) -> Tensor:
+    """Return the sums of T F and T F^2 over positions, (2, C), at least float32.
+
+    ``features`` (B, C, H, W); ``guide`` T (1, 1, H, W) in [0, 1] or None for 1.
+    """
+    f = features if features.dtype == torch.float64 else features.float()
+    weighted = f if guide is None else f * guide.to(f)
+    return torch.stack([weighted.sum((0, 2, 3)), (weighted * f).sum((0, 2, 3))])
+
+
+def guide_sum(features: Tensor, guide: Tensor | None = None) -> Tensor:
+    """Return what moment sums are divided by: the number of positions, or the sum of T; float64, shape ()."""
+    if guide is not None:
+        return guide.double().sum() * features.shape[0]
+    count = features.shape[0] * features.shape[2] * features.shape[3]
+    return torch.tensor(float(count), dtype=torch.float64, device=features.device)
+
+
+def mean_and_deviation(sums: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn sums (2, C) over ``count`` positions into mean and (biased) standard deviation, each (C,)."""
+    mean, square = (sums / count.to(sums)).unbind(0)
+    return mean, ((square - mean.square()).clamp_min(0) + EPSILON).sqrt()
