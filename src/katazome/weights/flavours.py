@@ -35,7 +35,7 @@ from torch import Tensor
 
 from katazome.errors import WeightsError
 from katazome.weights import catalogue, store
-from katazome.weights.download import Progress
+from katazome.weights.catalogue import Progress
 
 Flavour = Literal["normalised", "torchvision", "caffe"]
 
@@ -206,7 +206,7 @@ def _colour(flavour: Flavour) -> tuple[Tensor, Tensor]:
 
 
 def _convolutions(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the 3x3 kernels, in the order of the file; a classifier's layers, wider or flat, are left out."""
+    """Return the 3x3 kernels, in the file's order; a classifier's layers, wider or flat, are left out."""
     return {key: t for key, t in tensors.items() if t.ndim == 4 and t.shape[2:] == (3, 3)}
 
 

@@ -23,6 +23,7 @@ import platformdirs
 import requests
 from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, ProjectPage, PyPISimple
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import InsecureRequestWarning
 
 from katazome.weights.catalogue import Archive
 
@@ -109,6 +110,11 @@ def _read(file: Path) -> dict[str, str]:
 class _Unverified(HTTPAdapter):
     """For hosts the user told pip to trust; what is fetched is checked by its hash all the same."""
 
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        with warnings.catch_warnings():  # urllib3's, which the user has answered already
+            warnings.simplefilter("ignore", InsecureRequestWarning)
+            return super().send(*args, **kwargs)
+
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ARG002
         super().cert_verify(conn, url, verify=False, cert=cert)
 
@@ -125,7 +131,6 @@ def session(using: IndexSettings) -> requests.Session:
     for host in using.trusted_hosts:
         made.mount(f"https://{host}/", _Unverified())
         made.mount(f"https://{host}:", _Unverified())
-        warnings.filterwarnings("ignore", message=f"Unverified HTTPS request.*{host}")
     return made
 
 
@@ -187,7 +192,7 @@ def _remote_links(place: str, archive: Archive, using: IndexSettings, http: requ
             page = ProjectPage.from_response(answer, archive.package)
     except NoSuchProjectError:
         return []
-    except requests.exceptions.RequestException as error:
+    except OSError as error:  # all of requests' errors are
         raise Unreachable(f"{shown(place)} cannot be reached ({reason(error)})") from error
     except Exception as error:  # a page that is no package index at all: whatever its parser makes of it
         raise Unreachable(f"{shown(place)} does not answer like a package index") from error
@@ -216,4 +221,6 @@ def reason(error: Exception) -> str:
         return f"it answered {error.response.status_code}"
     if isinstance(error, requests.exceptions.ConnectionError):
         return "no connection"
+    if not isinstance(error, requests.exceptions.RequestException):
+        return "a certificate file that is set for it is not there"
     return type(error).__name__

@@ -33,9 +33,7 @@ from torch import Tensor
 
 from katazome.errors import WeightsError
 from katazome.weights import catalogue
-from katazome.weights.catalogue import Archive, Entry, Source
-from katazome.weights.download import Progress, manually, obtain, sha256_of
-from katazome.weights.index import settings
+from katazome.weights.catalogue import Archive, Entry, Progress, Source, sha256_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,25 +151,36 @@ def _bring(entry: Entry, given: Path | None, progress: Progress | None) -> None:
     if given is not None:
         _take(entry, given)
         return
-    source = entry.sources[0]
-    part = _folder() / f"{source.archive.file}.part"
+    # A quarter of a second of imports that a machine with its files in place never needs.
+    from katazome.weights.download import obtain
+    from katazome.weights.index import settings
+
     offline = os.environ.get("KATAZOME_OFFLINE", "").lower() not in {"", "0", "false", "no", "off"}
-    found = obtain(
-        source.archive, part, name=entry.name, using=settings(), offline=offline, progress=progress
-    )
-    _convert(found, source.archive)
-    part.unlink(missing_ok=True)
+    for archive in dict.fromkeys(source.archive for source in entry.sources):
+        part = _folder() / f"{archive.file}.part"
+        try:
+            found = obtain(
+                archive, part, name=entry.name, using=settings(), offline=offline, progress=progress
+            )
+        except WeightsError:
+            if archive == entry.sources[-1].archive:
+                raise
+            continue
+        _convert(found, archive)
+        part.unlink(missing_ok=True)
+        return
 
 
 def _take(entry: Entry, given: Path) -> None:
     """Convert from a file of the user's: the archive, or the published file alone."""
     try:
         found = sha256_of(given)
-        if found == entry.sha256:
-            _keep(entry, given.read_bytes(), entry.sources[0])
-            return
+        content = given.read_bytes() if found == entry.sha256 else None
     except OSError as error:
         raise WeightsError(f"{given} cannot be read ({error.strerror}); give the archive's path") from error
+    if content is not None:
+        _keep(entry, content, entry.sources[0])
+        return
     for source in entry.sources:
         if found == source.archive.sha256:
             _convert(given, source.archive)
@@ -179,7 +188,7 @@ def _take(entry: Entry, given: Path) -> None:
     archive = entry.sources[0].archive
     raise WeightsError(
         f"{given} is not the archive that holds '{entry.name}': its SHA-256 is {found}, "
-        f"{archive.file} has {archive.sha256}. {manually(archive, entry.name)}"
+        f"{archive.file} has {archive.sha256}. {archive.by_hand(entry.name)}"
     )
 
 
@@ -256,11 +265,12 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            told = "there is no space left; free about 200 MB"
+            told = "there is no space left"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             told = "it may not be written to"
         else:
             told = error.strerror or str(error)
         raise WeightsError(
-            f"weights cannot be kept in {folder}: {told}, or set KATAZOME_HOME to a folder that has room"
+            f"weights cannot be kept in {folder}: {told}. "
+            "Mend that, or set KATAZOME_HOME to a folder of yours with 200 MB of room"
         ) from error
