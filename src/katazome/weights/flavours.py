@@ -22,6 +22,7 @@ they can only be meant for 0..255.
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
         # A safetensors file begins with the length of a JSON object; all that torch writes does not.
         if content[8:9] == b"{":
             return safetensors.torch.load(content), sha256
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} holds more than tensors, or is no weights file; nothing in it was run. "
@@ -175,7 +176,7 @@ def _pair(
                 f"{str(found.dtype).removeprefix('torch.')}, expected was {wanted} in floating point"
             )
         number = found.detach().float().contiguous()
-        if not bool(number.isfinite().all()):
+        if not bool(number.sum().isfinite()):  # of the sum alone: 20 million values, at every start
             raise WeightsError(f"{name} is damaged: {key}.{part} ({layer}) holds values that are not finite")
         pair.append(number)
     return pair[0], pair[1]
