@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from katazome.errors import PictureError
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_BITS, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _PROFILE = 258, 338, 339, 34675
+_BITS, _SAMPLE_FORMAT, _PROFILE = 258, 339, 34675
 _WIDTH_OF_TYPE = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 7: ("B", 1)}
 _SRGB = "srgb"  # libvips carries this profile itself
 
@@ -37,7 +37,7 @@ def decode(
     keeps_colours: Callable[[bytes], bool],
     notes: list[str],
 ) -> NDArray[np.uint16]:
-    """Return (H,W,3) or (H,W,4) 16-bit samples, upright, in sRGB.
+    """Return (H,W,3) or (H,W,4) 16-bit samples, upright, in sRGB, colours not multiplied by alpha.
 
     Args:
         data: bytes of a 16-bit PNG or TIFF.
@@ -66,10 +66,7 @@ def decode(
         raise PictureError(
             f"{where} has {array.shape[2:] or (1,)} channels after conversion; expected 3 or 4"
         )
-    array = array[..., :4]
-    if array.shape[2] == 4 and _tiff_tags(data).get(_EXTRA_SAMPLES) == 1:
-        return _unmultiplied(array)
-    return array
+    return array[..., :4]
 
 
 def encode(array: NDArray[np.uint16], kind: str, profile: bytes, metadata: str | None) -> bytes:
@@ -134,13 +131,6 @@ def _to_rgb16(image: Any, keeps_colours: Callable[[bytes], bool], notes: list[st
     if image.interpretation == "cmyk":
         notes.append("CMYK without a usable colour profile; its colours are approximate")
     return image if image.interpretation == "rgb16" else image.colourspace("rgb16")
-
-
-def _unmultiplied(array: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Undo TIFF's associated alpha, in which colours are stored times their alpha."""
-    alpha = array[..., 3:].astype(np.float64)
-    colour = array[..., :3] * (65535.0 / np.maximum(alpha, 1))
-    return np.concatenate([colour.clip(0, 65535).round().astype(np.uint16), array[..., 3:]], axis=2)
 
 
 def _tiff_tags(data: bytes) -> dict[int, int]:
