@@ -75,6 +75,15 @@ def _available_main_memory() -> int:
     return 4 << 30
 
 
+def resident_memory() -> int:
+    """Bytes of main memory that this process holds now."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError):
+        return peak_memory()
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def peak_memory() -> int:
     """Bytes of main memory that this process has held at most so far (0 where unknown)."""
     try:

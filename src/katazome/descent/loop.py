@@ -15,6 +15,7 @@ from functools import partial
 from typing import Protocol
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from katazome.descent.optimisers import Optimiser, State
@@ -22,6 +23,7 @@ from katazome.descent.scales import Stage
 from katazome.errors import MethodError
 from katazome.objective.whole import Evaluation, Objective
 from katazome.pictures.resize import resize
+from katazome.pictures.write import to_image
 
 SETTLED_CHANGE = 4e-5
 """RMS change of the picture per step (pixel range 0..1): a hundredth of a grey level of 8 bits."""
@@ -87,6 +89,7 @@ class Step:
     _total: Tensor = field(repr=False)
     _terms: Mapping[str, Tensor] = field(repr=False)
     _picture: Tensor = field(repr=False)
+    _finish: Callable[[Tensor], Tensor] = field(repr=False)
     _checkpoint: Callable[[], Checkpoint] = field(repr=False)
 
     @property
@@ -101,8 +104,12 @@ class Step:
 
     @property
     def picture(self) -> Tensor:
-        """The picture as it is now, (1, 3, H, W), clipped to [0, 1]."""
-        return self._picture.clamp(0, 1)
+        """The picture as it is now, finished: (1, 3, H, W), or 4 channels with alpha, in [0, 1]."""
+        return self._finish(self._picture.clamp(0, 1))
+
+    def image(self) -> Image.Image:
+        """Return :attr:`picture` as an 8-bit image, to look at."""
+        return to_image(self.picture)
 
     def checkpoint(self) -> Checkpoint:
         """Return where the descent stands; to be called before the next step is asked for."""
@@ -113,9 +120,12 @@ def descend(
     problem: Problem,
     walk: Sequence[Stage],
     make_optimiser: Callable[[], Optimiser],
+    finish: Callable[[Tensor], Tensor] = lambda picture: picture,
     resume: Checkpoint | None = None,
 ) -> Iterator[Step]:
     """Walk the stages and yield a :class:`Step` for each evaluation.
+
+    ``finish`` makes the picture that a step shows of the iterate (1, 3, H, W), clipped to [0, 1].
 
     Raises :class:`MethodError` when the objective is not a number already at the start.
     """
@@ -162,6 +172,7 @@ def descend(
                 _total=evaluation.total,
                 _terms=evaluation.terms,
                 _picture=optimiser.shown(picture),
+                _finish=finish,
                 _checkpoint=partial(_checkpoint, position, picture, optimiser),
             )
             ends_scale = iteration == stage.iterations - 1 and (

@@ -117,19 +117,17 @@ class Encoder:
         self.weights = weights
         self.settings = settings or EncoderSettings()
         self.device = torch.device(device)
-        self._ready: dict[str, Convolution] = {}
-        self._siblings: dict[EncoderSettings, Encoder] = {self.settings: self}
+        self._kept: dict[tuple[torch.dtype, bool], dict[str, Convolution]] = {}
 
     def with_(self, **changes: Any) -> Encoder:
         """Return the same network run otherwise; what has been made ready once is kept and shared."""
-        settings = replace(self.settings, **changes)
-        if settings not in self._siblings:
-            sibling = Encoder(self.weights, settings, self.device)
-            if (settings.dtype, settings.fast) == (self.settings.dtype, self.settings.fast):
-                sibling._ready = self._ready
-            sibling._siblings = self._siblings
-            self._siblings[settings] = sibling
-        return self._siblings[settings]
+        other = Encoder(self.weights, replace(self.settings, **changes), self.device)
+        other._kept = self._kept
+        return other
+
+    @property
+    def _ready(self) -> dict[str, Convolution]:
+        return self._kept.setdefault((self.settings.dtype, self.settings.fast), {})
 
     def __call__(self, picture: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
         """Return the features of ``picture`` at ``taps``; each result can be differentiated once."""
@@ -237,6 +235,7 @@ class _Chain(torch.autograd.Function):
             tape.append(_Kept() if by_pool else _Kept(x.detach()))
             if not keep:
                 tape.clear()
+        ctx.set_materialize_grads(False)  # a tap that is not used has no gradient, rather than zeros
         ctx.tape, ctx.steps, ctx.names, ctx.padding = tape, steps, names, padding
         return tuple(taken[n] for n in names)
 

@@ -143,6 +143,11 @@ def encode(image: Tensor, kind: str, *, depth: int = 8, metadata: str | None = N
         raise OutputError(f"the picture cannot be encoded as {kind.upper()}: {error}") from error
 
 
+def to_image(image: Tensor) -> Image.Image:
+    """Return a picture (1, 3 or 4, H, W) in [0, 1] as an 8-bit Pillow image, rounded to the nearest."""
+    return Image.fromarray(_quantised(image, 8))
+
+
 def default_name(content_name: str, style_names: Sequence[str], suffix: str = ".png") -> str:
     """Return a file name made from the names of the inputs: ``photo.painting.png``.
 

@@ -1,0 +1,364 @@
+"""The public floor: one-liners, the stream, and a session that keeps the networks.
+
+Everything here is a thin drain of a method's stream of steps.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+import katazome.methods.gatys
+import katazome.methods.multiscale
+import katazome.methods.texture  # noqa: F401  (the imports register the methods)
+from katazome.descent.checkpoint import bytes_to_tensor, read_checkpoint, tensor_to_bytes, write_checkpoint
+from katazome.descent.loop import Checkpoint, Step
+from katazome.device import keep_heap, resolve_device
+from katazome.errors import OptionError, PictureError
+from katazome.methods.base import Engine, Inputs, Method, Task, get_method, list_methods
+from katazome.methods.options import DescentOptions
+from katazome.networks.vgg import Encoder
+from katazome.objective.plan import Plan
+from katazome.pictures.read import Picture, PictureLike, read
+from katazome.pictures.resize import parse_size
+from katazome.pictures.write import encode, to_image, write
+from katazome.recipe import Recipe, make_recipe
+from katazome.weights.flavours import VGGWeights, open_vgg
+
+__all__ = [
+    "DEFAULT_METHOD",
+    "Record",
+    "Result",
+    "Session",
+    "Work",
+    "drain",
+    "get_method",
+    "list_methods",
+    "record",
+    "steps",
+    "stylize",
+    "texture",
+]
+
+DEFAULT_METHOD = "multiscale"
+"""What ``stylize`` does when no method is named; the page on methods says why, with pictures."""
+
+PREVIEW_SIZE = 256
+"""Longest side (px) of a preview."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The figures of one step that has passed."""
+
+    scale: int
+    index: int
+    loss: float
+    terms: dict[str, float]
+    seconds: float
+    note: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished picture, how it came about, and its recipe."""
+
+    tensor: Tensor
+    """(1, 3, H, W), or 4 channels with alpha, sRGB in [0, 1], on the CPU."""
+    steps: tuple[Record, ...]
+    recipe: Recipe
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture as an 8-bit Pillow image."""
+        return to_image(self.tensor)
+
+    def save(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        depth: int = 8,
+        overwrite: bool = False,
+        with_recipe: bool = True,
+    ) -> None:
+        """Write the picture; the format is the suffix's. See :func:`katazome.pictures.write.write`."""
+        metadata = self.recipe.to_xmp() if with_recipe else None
+        write(self.tensor, target, depth=depth, metadata=metadata, overwrite=overwrite)
+
+    def _repr_png_(self) -> bytes:
+        return encode(self.tensor, "png")
+
+
+@dataclass(frozen=True)
+class Work:
+    """One piece of work, checked and foretold, ready to run."""
+
+    method: Method
+    options: Any
+    inputs: Inputs
+    task: Task
+    recipe: Recipe
+
+    @property
+    def plan(self) -> Plan:
+        """What is going to happen: size, memory, time."""
+        return self.task.plan
+
+    def steps(self, resume: Checkpoint | None = None) -> Iterator[Step]:
+        """Run and yield the steps; closing the iterator stops the work."""
+        return self.task.steps(resume)
+
+    def save(self, path: Path, checkpoint: Checkpoint, header: dict[str, Any]) -> None:
+        """Write a checkpoint that :meth:`Session.resume` goes on from; ``header`` is the caller's own."""
+        extra: dict[str, Tensor] = {}
+        pictures = []
+        for number, (role, picture) in enumerate(self.inputs.named()):
+            pictures.append({"role": role, "name": picture.name, "sha256": picture.sha256})
+            if picture.source is not None:
+                extra[f"{number}.file"] = bytes_to_tensor(picture.source)
+            else:
+                extra[f"{number}.pixels"] = picture.pixels
+                if picture.alpha is not None:
+                    extra[f"{number}.alpha"] = picture.alpha
+        tile = self.plan.tile
+        facts = {
+            "method": self.method.name,
+            # "auto" has been decided; memory may look otherwise when the work goes on
+            "options": {**self.options.to_json(), "tile": "off" if tile is None else str(tile)},
+            "pictures": pictures,
+            "weights": self.recipe.to_json()["weights"],
+            "threads": torch.get_num_threads(),
+            "caller": header,
+        }
+        write_checkpoint(path, checkpoint, facts, extra)
+
+
+class Session:
+    """Keeps the network between pieces of work, and the process's heap fit for them.
+
+    ``device`` is auto, cpu, cuda, cuda:N or mps; ``weights`` a file of VGG-19 weights, None for
+    the catalogue's. ``heap=False`` leaves the C library's settings alone (see
+    :func:`katazome.device.keep_heap`).
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str = "auto",
+        weights: str | os.PathLike[str] | VGGWeights | None = None,
+        heap: bool = True,
+    ) -> None:
+        self.device = resolve_device(device)
+        if heap:
+            keep_heap()
+        self._weights = weights
+        self._encoder: Encoder | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._encoder = None
+
+    @property
+    def encoder(self) -> Encoder:
+        """The network, opened (and fetched, the first time ever) when it is first needed."""
+        if self._encoder is None:
+            given = self._weights
+            weights = (
+                given if isinstance(given, VGGWeights) else open_vgg(None if given is None else Path(given))
+            )
+            self._encoder = Encoder(weights, device=self.device)
+        return self._encoder
+
+    def prepare(
+        self,
+        content: PictureLike | None,
+        styles: Sequence[PictureLike],
+        *,
+        method: str,
+        preset: str | None = None,
+        init: PictureLike | None = None,
+        preview: bool = False,
+        **options: Any,
+    ) -> Work:
+        """Read the pictures, check the options and lay out the work without beginning it."""
+        chosen = get_method(method)
+        start: PictureLike | None = None
+        if init is not None:
+            if isinstance(init, str) and init in ("content", "random", "style"):
+                options["init"] = init
+            else:
+                options["init"], start = "file", init
+        resolved = chosen.resolve(options, preset, self.encoder.weights.flavour)
+        if chosen.content and content is None:
+            raise OptionError(f"{method} restyles a picture; give a content picture")
+        inputs = _read_inputs(content, styles, start, resolved)
+        if preview:
+            resolved = replace(resolved, size=_preview_size(inputs, resolved))
+        return self._work(chosen, resolved, inputs)
+
+    def _work(self, method: Method, options: Any, inputs: Inputs) -> Work:
+        task = method.build(inputs, options, Engine(self.encoder, self.device))
+        weights = self.encoder.weights
+        precision = "+".join(dict.fromkeys(str(s.dtype).removeprefix("torch.") for s in task.walk))
+        recipe = make_recipe(
+            method=method.name,
+            options=options.to_json(),
+            seed=options.seed,
+            precision=precision,
+            device=self.device.type,
+            inputs=inputs.named(),
+            weights=[(weights.name, weights.sha256)],
+        )
+        return Work(method, options, inputs, task, recipe)
+
+    def steps(
+        self, content: PictureLike, *styles: PictureLike, method: str = DEFAULT_METHOD, **options: Any
+    ) -> Iterator[Step]:
+        """Restyle ``content`` and yield each step as it is made: look, stop, keep."""
+        return self.prepare(content, styles, method=method, **options).steps()
+
+    def stylize(
+        self, content: PictureLike, *styles: PictureLike, method: str = DEFAULT_METHOD, **options: Any
+    ) -> Result:
+        """Restyle ``content`` with one or several styles; see :func:`stylize`."""
+        return drain(self.prepare(content, styles, method=method, **options))
+
+    def texture(self, *sources: PictureLike, **options: Any) -> Result:
+        """Grow a texture; see :func:`texture`."""
+        return drain(self.prepare(None, sources, method="texture", **options))
+
+    def resume(self, path: str | os.PathLike[str]) -> tuple[Work, Checkpoint, dict[str, Any]]:
+        """Return the work of a checkpoint, where it stands, and its caller's header.
+
+        Raises :class:`PictureError` when it was made with other weights than this session's.
+        """
+        checkpoint, header, extra = read_checkpoint(Path(path))
+        method = get_method(str(header["method"]))
+        weights = self.encoder.weights
+        if header["weights"][0]["sha256"] != weights.sha256:
+            raise PictureError(
+                f"{path} was made with the weights {header['weights'][0]['name']}, not with {weights.name}; "
+                "give the same file with --weights"
+            )
+        options = method.options.from_json(header["options"])
+        inputs = Inputs.of([(p["role"], _stored(p, n, extra)) for n, p in enumerate(header["pictures"])])
+        work = self._work(method, options, inputs)
+        return work, _on(checkpoint, self.device), dict(header["caller"])
+
+
+def _on(checkpoint: Checkpoint, device: torch.device) -> Checkpoint:
+    state = {
+        k: v.to(device) if v.is_floating_point() and v.ndim else v for k, v in checkpoint.optimiser.items()
+    }
+    return replace(checkpoint, picture=checkpoint.picture.to(device), optimiser=state)
+
+
+def _stored(facts: dict[str, Any], number: int, extra: dict[str, Tensor]) -> Picture:
+    if f"{number}.file" in extra:
+        picture = read(tensor_to_bytes(extra[f"{number}.file"]))
+    else:
+        alpha = extra.get(f"{number}.alpha")
+        pixels = extra[f"{number}.pixels"]
+        picture = read(pixels if alpha is None else torch.cat([pixels, alpha], dim=1))
+    if facts["sha256"] != picture.sha256 and picture.source is not None:
+        raise PictureError(f"the {facts['role']} picture in the checkpoint is damaged; start the work again")
+    return replace(picture, name=facts["name"], sha256=facts["sha256"])
+
+
+def _read_inputs(
+    content: PictureLike | None,
+    styles: Sequence[PictureLike],
+    start: PictureLike | None,
+    options: DescentOptions,
+) -> Inputs:
+    asked = int(options.size) if options.size.isdigit() else None
+    canvas = None if content is None else read(content, longest=asked)
+    # A style is needed at about the result's size; a huge file need not be decoded whole for that.
+    longest = None
+    if canvas is not None:
+        longest = round(2 * max(parse_size(options.size, canvas.native)) * options.style_scale)
+    looks = tuple(read(s, longest=longest) for s in styles)
+    return Inputs(canvas, looks, None if start is None else read(start))
+
+
+def _preview_size(inputs: Inputs, options: DescentOptions) -> str:
+    native = inputs.content.native if inputs.content is not None else (512, 512)
+    height, width = parse_size(options.size, native)
+    factor = min(1.0, PREVIEW_SIZE / max(height, width))
+    return f"{max(1, round(width * factor))}x{max(1, round(height * factor))}"
+
+
+def drain(work: Work, resume: Checkpoint | None = None) -> Result:
+    """Run a piece of work to its end."""
+    records: list[Record] = []
+    picture: Tensor | None = None
+    for step in work.steps(resume):
+        records.append(record(step))
+        if step.last:
+            picture = step.picture
+    assert picture is not None
+    return Result(picture.cpu(), tuple(records), work.recipe)
+
+
+def record(step: Step) -> Record:
+    """Return a step's figures."""
+    return Record(step.scale, step.index, step.loss, step.terms, step.seconds, step.note)
+
+
+def stylize(
+    content: PictureLike,
+    *styles: PictureLike,
+    method: str = DEFAULT_METHOD,
+    device: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Result:
+    """Restyle a photograph.
+
+    Pictures are paths, Pillow images, arrays (H, W, 3|4), tensors (3|4, H, W) or bytes of a file.
+    ``options`` are those of the method (``katazome stylize --help`` and the reference list them):
+    ``size=1024``, ``strength=0.7``, ``style_scale=0.5``, ``color="luma"``, ``preset=...``, ...
+
+    Raises :class:`OptionError`, :class:`PictureError`, :class:`WeightsError` or
+    :class:`MethodError`, each with a sentence that says what to do.
+
+    >>> result = katazome.stylize("photo.jpg", "painting.jpg", size=512)  # doctest: +SKIP
+    >>> result.save("out.png")  # doctest: +SKIP
+    """
+    session = Session(device=device, weights=weights, heap=False)
+    return session.stylize(content, *styles, method=method, **options)
+
+
+def steps(
+    content: PictureLike,
+    *styles: PictureLike,
+    method: str = DEFAULT_METHOD,
+    device: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Iterator[Step]:
+    """Restyle a photograph and yield each step: ``.scale .index .loss .terms .seconds .image()``.
+
+    Arguments as for :func:`stylize`. To stop, close the iterator or leave the loop.
+    """
+    session = Session(device=device, weights=weights, heap=False)
+    return session.steps(content, *styles, method=method, **options)
+
+
+def texture(
+    *sources: PictureLike,
+    device: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Result:
+    """Grow a texture with the look of one or several sources: ``size="1024x512"``, ``seamless="both"``."""
+    return Session(device=device, weights=weights, heap=False).texture(*sources, **options)

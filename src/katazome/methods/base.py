@@ -1,0 +1,152 @@
+"""What a method is, and the register of methods.
+
+A method is an option class, presets (data), and one function that turns inputs, options and an
+engine into a :class:`Task`: what is to be done, foretold and ready to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from katazome.descent.loop import Checkpoint, Problem, Step, descend
+from katazome.descent.optimisers import Optimiser
+from katazome.descent.scales import Stage
+from katazome.errors import MethodError, OptionError, nearest
+from katazome.networks.vgg import Encoder
+from katazome.objective.plan import Plan
+from katazome.options import Options
+from katazome.pictures.read import Picture
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The pictures of one piece of work."""
+
+    content: Picture | None
+    styles: tuple[Picture, ...]
+    start: Picture | None = None
+
+    def named(self) -> Iterator[tuple[str, Picture]]:
+        """Yield (role, picture) in a fixed order."""
+        if self.content is not None:
+            yield "content", self.content
+        for style in self.styles:
+            yield "style", style
+        if self.start is not None:
+            yield "init", self.start
+
+    @staticmethod
+    def of(named: Sequence[tuple[str, Picture]]) -> Inputs:
+        """The inverse of :meth:`named`."""
+        one = {role: picture for role, picture in named if role != "style"}
+        styles = tuple(picture for role, picture in named if role == "style")
+        return Inputs(one.get("content"), styles, one.get("init"))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The network and the machine that a method works with."""
+
+    encoder: Encoder
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Task:
+    """A descent that is ready to run. ``finish`` makes the final picture (1, 3|4, H, W) of an iterate."""
+
+    problem: Problem
+    walk: Sequence[Stage]
+    optimiser: Callable[[], Optimiser]
+    finish: Callable[[Tensor], Tensor]
+    plan: Plan
+
+    def steps(self, resume: Checkpoint | None = None) -> Iterator[Step]:
+        """Run and yield the steps."""
+        return descend(self.problem, self.walk, self.optimiser, self.finish, resume)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Named settings. ``options`` are for the normalised network; ``caffe`` replaces some for the raw one."""
+
+    summary: str
+    options: Mapping[str, Any]
+    caffe: Mapping[str, Any] = field(default_factory=dict)
+
+    def for_flavour(self, flavour: str) -> dict[str, Any]:
+        """Return the options for weights of a flavour."""
+        return {**self.options, **(self.caffe if flavour == "caffe" else {})}
+
+
+Build = Callable[[Inputs, Any, Engine], Task]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registered method. ``content`` says whether it restyles a content picture."""
+
+    name: str
+    summary: str
+    options: type[Options]
+    build: Build
+    content: bool
+    presets: Mapping[str, Preset]
+
+    def resolve(self, explicit: Mapping[str, Any], preset: str | None, flavour: str) -> Any:
+        """Return the options: the method's defaults, under the preset's, under those given."""
+        values: dict[str, Any] = {}
+        if preset is not None:
+            if preset not in self.presets:
+                known = ", ".join(self.presets) or "none"
+                raise OptionError(
+                    f"{self.name} has no preset '{preset}'{nearest(preset, self.presets)} (known: {known})"
+                )
+            values = self.presets[preset].for_flavour(flavour)
+        explicit = self.options.coerce(explicit)
+        values = self.options.coerce(values)
+        # A strength given by hand replaces a preset's raw weights, and the other way round.
+        if explicit.get("strength") is not None:
+            values = {k: v for k, v in values.items() if k not in ("content_weight", "style_weight")}
+        return self.options(**{**values, **explicit})
+
+
+_METHODS: dict[str, Method] = {}
+
+
+def register(
+    name: str,
+    *,
+    summary: str,
+    options: type[Options],
+    content: bool = True,
+    presets: Mapping[str, Preset] | None = None,
+) -> Callable[[Build], Build]:
+    """Register the decorated function as a method; a second one of the same name is an error."""
+
+    def add(build: Build) -> Build:
+        if name in _METHODS:
+            raise MethodError(f"a method named '{name}' is registered already")
+        _METHODS[name] = Method(name, summary, options, build, content, presets or {})
+        return build
+
+    return add
+
+
+def get_method(name: str) -> Method:
+    """Return a method by name; an unknown name is an :class:`OptionError` that offers the nearest."""
+    if name not in _METHODS:
+        raise OptionError(
+            f"no method is called '{name}'{nearest(name, _METHODS)} (known: {', '.join(_METHODS)})"
+        )
+    return _METHODS[name]
+
+
+def list_methods() -> list[Method]:
+    """Return all methods in order of registration."""
+    return list(_METHODS.values())

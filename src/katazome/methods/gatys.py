@@ -1,0 +1,73 @@
+"""Gatys: content features kept, Gram matrices of the style matched, from coarse to fine.
+
+Source: Gatys, Ecker & Bethge, "Image style transfer using convolutional neural networks", CVPR
+2016. Equations: content eq. 1, Gram eq. 3, style eq. 4 and 5, sum eq. 7, as read in
+:mod:`katazome.losses`. Departures: the start is the content at a coarse scale, not noise; the
+border is reflected, not black; pooling is the maximum (the average by ``--pooling average``).
+
+Defaults: layers relu1_1 ... relu5_1 and relu4_2 are the paper's. The balance (style 100 against
+content 1 at strength 0.5) was chosen by eye on the normalised network.
+"""
+
+from __future__ import annotations
+
+from katazome.methods.base import Engine, Inputs, Preset, Task, register
+from katazome.methods.options import StyleOptions
+from katazome.methods.wiring import Wiring
+from katazome.pictures.resize import shrink
+
+BALANCE = 100.0
+
+# Activations of the raw network on pixels 0..255 are about 57 times those of the normalised one
+# (each filter's mean activation 1): content terms shrink by 57^2, style terms by 57^4.
+_RAW = 57.0
+_CHANNELS = (64, 128, 256, 512, 512)
+
+
+def _by_channels(style: float, raw: bool) -> tuple[float, ...]:
+    """Layer weights of programs that divide the Gram matrix by channels too: style / C^2 per layer."""
+    return tuple((style if raw else style * _RAW**2) / c**2 for c in _CHANNELS)
+
+
+def _peer(style: float, content: float, **options: object) -> Preset:
+    common = {"content_weight": content, "style_weight": 1.0, "scales": 1, "precision": "float32", **options}
+    return Preset(
+        summary="",
+        options={**common, "layer_weights": _by_channels(style, raw=False)},
+        caffe={"layer_weights": _by_channels(style, raw=True)},
+    )
+
+
+PRESETS = {
+    "neural-style": _peer(100.0, 5.0, init="random", iterations=1000, padding="zeros"),
+    "gatys-release": _peer(1000.0, 1.0, init="content", iterations=500, padding="zeros"),
+    "seed0": Preset(
+        summary="",
+        options={
+            "content_weight": 5.0,
+            "style_weight": 0.002 * _RAW**2,
+            "smoothness": 0.001,
+            "style_layers": ("relu4_1", "relu5_1"),
+            "layer_weights": (0.5, 0.5),
+            "iterations": 1000,
+            "scales": 1,
+            "init": "random",
+        },
+        caffe={"style_weight": 0.002},
+    ),
+}
+
+
+@register("gatys", summary="Gram matrices at one scale of the picture", options=StyleOptions, presets=PRESETS)
+def gatys(inputs: Inputs, options: StyleOptions, engine: Engine) -> Task:
+    """Restyle a photograph by Gram matrices of the picture at its full scale."""
+    content_weight, style_weight = options.pair(BALANCE)
+    return Wiring(
+        inputs,
+        options,
+        engine,
+        octaves=1,
+        shrink=shrink,
+        content_weight=content_weight,
+        style_weight=style_weight,
+    ).task()

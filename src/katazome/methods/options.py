@@ -1,0 +1,199 @@
+"""The options that methods share, declared once.
+
+A method's own option class inherits from these and adds or re-declares fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from katazome.errors import OptionError
+from katazome.networks.vgg import tap
+from katazome.options import Options, option
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT_LAYERS = ("relu4_2",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescentOptions(Options):
+    """Options of every method that optimises a picture."""
+
+    size: str = option(
+        "512",
+        help="Size of the result: 1024 (longest side), 2048x1365, 50%, 12MP or keep",
+        aliases=("image-size", "max-size", "end-scale", "width"),
+    )
+    style_scale: float = option(
+        1.0,
+        help="Size of the strokes: 1 keeps their share of the picture, 0.5 halves them",
+        low=0.05,
+        high=10,
+        aliases=("style-scale-fac",),
+        group="Look",
+    )
+    blend: tuple[float, ...] | None = option(
+        None,
+        help="Shares of several styles, in order, such as 3,1",
+        low=0,
+        aliases=("style-blend-weights", "style-imgs-weights", "style-interpolation-weights"),
+        group="Look",
+    )
+    iterations: int = option(
+        60,
+        help="Iterations at the last scale; coarser scales get more in proportion",
+        low=1,
+        aliases=("num-iterations", "max-iterations", "steps", "num-iter"),
+        group="Work",
+    )
+    scales: int | None = option(
+        None,
+        help="Scales walked from coarse to fine, each half of the next; 1 = off, open = as many as fit",
+        low=1,
+        high=12,
+        group="Work",
+    )
+    optimizer: str = option(
+        "lbfgs", help="How the picture is optimised", choices=("lbfgs", "adam"), group="Work"
+    )
+    precision: str = option(
+        "auto",
+        help="Arithmetic of the network; auto takes bfloat16 where it is fast and ends in float32",
+        choices=("auto", "float32", "bfloat16"),
+        group="Work",
+    )
+    tile: str = option(
+        "auto",
+        help="Side of tiles in pixels, off, or auto: tiles when the whole would not fit in memory",
+        group="Work",
+    )
+    seed: int = option(
+        0, help="Seed of the random start", low=0, high=2**63 - 1, aliases=("random-seed",), group="Work"
+    )
+    smoothness: float = option(
+        0.0,
+        help="Weight of the squared difference of neighbouring pixels, per pixel",
+        low=0,
+        aliases=("tv-weight",),
+        group="Weights",
+    )
+    style_layers: tuple[str, ...] = option(
+        STYLE_LAYERS, help="Layers whose statistics make the look", group="Weights"
+    )
+    layer_weights: tuple[float, ...] | None = option(
+        None,
+        help="Weight of each style layer, in order; open = equal shares of 1",
+        low=0,
+        aliases=("style-layer-weights",),
+        group="Weights",
+    )
+    pooling: str = option(
+        "max",
+        help="Pooling of the network",
+        choices=("max", "average"),
+        aliases=("pooling-type",),
+        group="Weights",
+    )
+    padding: str = option(
+        "reflect",
+        help="What the network sees beyond the border",
+        choices=("reflect", "zeros", "replicate"),
+        group="Weights",
+    )
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        for name in self.style_layers:
+            tap(name)
+        if not self.style_layers:
+            raise OptionError("style_layers is empty; name at least one layer, such as relu3_1")
+        if self.layer_weights is not None and len(self.layer_weights) != len(self.style_layers):
+            raise OptionError(
+                f"layer_weights has {len(self.layer_weights)} numbers for {len(self.style_layers)} "
+                "style layers; give one for each"
+            )
+        if self.layer_weights is not None and not sum(self.layer_weights):
+            raise OptionError("layer_weights are all zero; at least one layer must count")
+        if self.blend is not None and not sum(self.blend):
+            raise OptionError("blend is all zero; at least one style must have a share")
+        self.tile_core()
+
+    def tile_core(self) -> int | str | None:
+        """Return ``auto``, None (no tiles) or the side of a tile's core in px."""
+        if self.tile == "auto":
+            return "auto"
+        if self.tile == "off":
+            return None
+        if not self.tile.isdigit() or int(self.tile) < 64:
+            raise OptionError(
+                f"tile is '{self.tile}'; it must be auto, off or a number of pixels, at least 64"
+            )
+        return int(self.tile)
+
+    def weights_of_layers(self) -> dict[str, float]:
+        """Return the weight of each style layer by tap name."""
+        names = [tap(n).name for n in self.style_layers]
+        weights = self.layer_weights or (1 / len(names),) * len(names)
+        return dict(zip(names, weights, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleOptions(DescentOptions):
+    """Options of methods that restyle a photograph."""
+
+    strength: float | None = option(
+        None,
+        help="How much style, 0 (none) to 1 (nothing but style); 0.5 when nothing else is said",
+        low=0,
+        high=1,
+        aliases=("alpha",),
+        group="Look",
+    )
+    color: str = option(
+        "style",
+        help="Colours: the style's, the style recoloured to the content's, or only brightness restyled",
+        choices=("style", "content", "luma"),
+        aliases=("original-colors=luma", "preserve-colors=luma", "preserve-color=content"),
+        group="Look",
+    )
+    init: str = option(
+        "content",
+        help="Where to start: content, random, style, or a picture file",
+        choices=("content", "random", "style", "file"),
+        aliases=("init-image", "initial", "init-img-type"),
+        group="Work",
+    )
+    content_weight: float | None = option(
+        None, help="Raw weight of the content, instead of --strength", low=0, aliases=("cw",), group="Weights"
+    )
+    style_weight: float | None = option(
+        None, help="Raw weight of the style, instead of --strength", low=0, aliases=("sw",), group="Weights"
+    )
+    content_layers: tuple[str, ...] = option(
+        CONTENT_LAYERS, help="Layers whose features keep the content", group="Weights"
+    )
+
+    def __post_init__(self) -> None:
+        DescentOptions.__post_init__(self)
+        for name in self.content_layers:
+            tap(name)
+        raw = [n for n in ("content_weight", "style_weight") if getattr(self, n) is not None]
+        if self.strength is not None and raw:
+            raise OptionError(
+                f"strength and {' and '.join(raw)} both say how much style; give one or the other"
+            )
+        if self.content_weight == 0 and self.style_weight == 0:
+            raise OptionError("content_weight and style_weight are both 0; nothing would be left to do")
+
+    def pair(self, balance: float) -> tuple[float, float]:
+        """Return (content weight, style weight).
+
+        ``balance`` is the method's style weight against content 1 at strength 0.5. Strength s
+        gives content 4 (1 - s)^2 and style 4 s^2 balance: their ratio runs from 0 to infinity,
+        and equal steps of strength look like equal steps.
+        """
+        if self.content_weight is not None or self.style_weight is not None:
+            content = 1.0 if self.content_weight is None else self.content_weight
+            return content, balance if self.style_weight is None else self.style_weight
+        strength = 0.5 if self.strength is None else self.strength
+        return 4 * (1 - strength) ** 2, 4 * strength**2 * balance

@@ -1,0 +1,190 @@
+"""Memory and time foretold, tiles and history chosen by them.
+
+Memory is counted from what the code keeps (constants measured on the real network are marked as
+such); time is measured: one small evaluation on this machine, now, scaled by pixels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from katazome.device import describe, free_memory, resident_memory
+from katazome.networks.vgg import Encoder, deepest
+from katazome.objective.tiles import halo, tiles
+
+COLOURS = 3
+FLOAT = 4
+
+_WORK_BYTES = {torch.float32: 1500, torch.bfloat16: 900, torch.float64: 3000}
+"""Bytes for each pixel encoded with its backward to relu5_1; measured at 512 to 1024 px."""
+
+_PICTURES_HELD = 12
+"""Float pictures alive at once beside the history: iterate, gradient, their last ones, the best, ..."""
+
+_SHARE_OF_FREE = 0.7
+_TILE_WORKSPACE = 3 << 29  # 1.5 GiB
+_CORES = (1536, 1024, 768, 512, 384, 256)
+_HISTORY_BUDGET = 2 << 30
+_FEWEST_PAIRS = 3
+_FORWARD_SHARE = 0.45
+"""Time of encoding without a graph, over that of a whole evaluation; measured."""
+
+_PROBE = 256
+_WARM_UP_SECONDS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """So many evaluations of a picture of one size at one precision."""
+
+    height: int
+    width: int
+    dtype: torch.dtype
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to happen. ``memory`` in bytes (peak of the whole process), ``tile`` in px or None."""
+
+    encoder: Encoder
+    taps: tuple[str, ...]
+    legs: Sequence[Leg]
+    octaves: int
+    tile: int | None
+    history: int
+    memory: int
+
+    def seconds(self) -> float:
+        """Measure this machine's speed on a small picture and foretell the time of the whole work."""
+        speeds = {dtype: self._speed(dtype) for dtype in {leg.dtype for leg in self.legs}}
+        return _WARM_UP_SECONDS + sum(
+            speeds[leg.dtype] * leg.evaluations * self._pixels_worked(leg)
+            + self._targets(leg, speeds[leg.dtype])
+            for leg in self.legs
+        )
+
+    def _speed(self, dtype: torch.dtype) -> float:
+        """Seconds for each pixel of one evaluation."""
+        encoder = self.encoder.with_(dtype=dtype)
+        picture = torch.rand(1, 3, _PROBE, _PROBE, device=encoder.device)
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            _evaluate(encoder, picture, self.taps)
+            times.append(time.perf_counter() - began)
+        return min(times) / _PROBE**2
+
+    def _pixels_worked(self, leg: Leg) -> float:
+        total = 0.0
+        for octave in range(self.octaves):
+            height, width = leg.height >> octave, leg.width >> octave
+            grid = list(tiles(height, width, self.taps, self.tile))
+            encoded = sum((t.outer.bottom - t.outer.top) * (t.outer.right - t.outer.left) for t in grid)
+            total += encoded * (1 + _FORWARD_SHARE if len(grid) > 1 else 1)
+        return total
+
+    def _targets(self, leg: Leg, speed: float) -> float:
+        """Time to encode content and style once."""
+        return 2 * _FORWARD_SHARE * speed * self._pixels_worked(leg)
+
+    def sentence(self, seconds: float | None = None) -> str:
+        """Say size, scales, memory and, when given, time in one line."""
+        last = self.legs[-1]
+        sizes = list(dict.fromkeys((leg.width, leg.height) for leg in self.legs))
+        path = " > ".join(str(max(size)) for size in sizes)
+        precision = " then ".join(dict.fromkeys(str(leg.dtype).removeprefix("torch.") for leg in self.legs))
+        cut = f", tiles of {self.tile} px" if self.tile else ""
+        line = (
+            f"{last.width} x {last.height} px by way of {path}, "
+            f"{sum(leg.evaluations for leg in self.legs)} iterations, {precision}{cut}, "
+            f"{describe(self.encoder.device)}: about {self.memory / 2**30:.1f} GiB"
+        )
+        return line + (f" and {duration(seconds)}" if seconds is not None else "")
+
+
+def duration(seconds: float) -> str:
+    """Write a time in words a person uses: ``45 s``, ``2 min 10 s``, ``3 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def choose_history(height: int, width: int, wanted: int) -> int:
+    """Return how many L-BFGS pairs fit in 2 GiB, at most ``wanted``, at least three."""
+    pair = 2 * COLOURS * FLOAT * height * width
+    return max(_FEWEST_PAIRS, min(wanted, _HISTORY_BUDGET // pair))
+
+
+def choose_tile(
+    height: int, width: int, taps: Sequence[str], dtype: torch.dtype, history: int, device: torch.device
+) -> int | None:
+    """Return None when the whole picture fits in free memory, else the side of a core that does."""
+    free = free_memory(device)
+    held = _held(height, width, history)
+    if held + _WORK_BYTES[dtype] * height * width < _SHARE_OF_FREE * free:
+        return None
+    room = min(_TILE_WORKSPACE, max(0.0, _SHARE_OF_FREE * free - held))
+    for core in _CORES:
+        if _WORK_BYTES[dtype] * (core + 2 * halo(taps)) ** 2 <= room:
+            return core
+    return _CORES[-1]
+
+
+def foretell(
+    encoder: Encoder,
+    taps: Sequence[str],
+    legs: Sequence[Leg],
+    *,
+    octaves: int,
+    tile: int | None,
+    history: int,
+) -> Plan:
+    """Return the plan of a descent over ``legs`` with ``history`` pictures of optimiser memory pairs."""
+    peak = 0
+    for leg in legs:
+        core = tile if tile is not None and max(leg.height, leg.width) > tile else None
+        area = leg.height * leg.width if core is None else (core + 2 * halo(taps)) ** 2
+        targets = 2 * leg.height * leg.width * _target_bytes(leg.dtype)
+        peak = max(peak, _held(leg.height, leg.width, history) + _WORK_BYTES[leg.dtype] * area + targets)
+    memory = resident_memory() + _weight_bytes(encoder, taps, legs) + peak
+    return Plan(encoder, tuple(taps), tuple(legs), octaves, tile, history, memory)
+
+
+def _held(height: int, width: int, history: int) -> int:
+    return (_PICTURES_HELD + 2 * history) * COLOURS * FLOAT * height * width
+
+
+def _target_bytes(dtype: torch.dtype) -> int:
+    # relu4_2: 512 channels for every 64 pixels
+    return 8 * torch.empty((), dtype=dtype).element_size()
+
+
+def _weight_bytes(encoder: Encoder, taps: Sequence[str], legs: Sequence[Leg]) -> int:
+    """Bytes of prepared convolutions: forward and backward, and their Winograd forms in float32."""
+    total = 0
+    last = deepest(taps).block
+    for name, (weight, _) in encoder.weights.convs.items():
+        if int(name[4]) > last:
+            continue
+        for dtype in {leg.dtype for leg in legs}:
+            size = weight.numel() * torch.empty((), dtype=dtype).element_size()
+            winograd = dtype == torch.float32 and encoder.settings.fast and min(weight.shape[:2]) >= 256
+            total += 2 * size + (8 * size if winograd else 0)
+    return total
+
+
+def _evaluate(encoder: Encoder, picture: Tensor, taps: Sequence[str]) -> None:
+    with torch.enable_grad():
+        leaf = picture.detach().requires_grad_()
+        features = encoder(leaf, taps)
+        torch.autograd.backward([f.float().square().mean() for f in features.values()])
+    float(leaf.grad.sum()) if leaf.grad is not None else None
