@@ -136,6 +136,17 @@ class TestModes:
         assert p.alpha is not None
         assert round(float(p.alpha[0, 0, 0, 0]), 4) == 0.2
 
+    def test_one_transparent_grey_of_two_bits(self):
+        def chunk(name: bytes, body: bytes) -> bytes:
+            return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 1, 2, 0, 0, 0, 0))
+        pixels = chunk(b"IDAT", zlib.compress(b"\0\x1b"))
+        p = read(b"\x89PNG\r\n\x1a\n" + header + chunk(b"tRNS", b"\0\2") + pixels + chunk(b"IEND", b""))
+        assert [round(v * 255) for v in p.pixels[0, 0, 0].tolist()] == [0, 85, 170, 255]
+        assert p.alpha is not None
+        assert p.alpha.flatten().tolist() == [1, 1, 0, 1]
+
     def test_opaque_alpha_is_none(self):
         assert read(saved(Image.new("RGBA", (2, 2), (1, 2, 3, 255)), "PNG")).alpha is None
 

@@ -104,6 +104,7 @@ def decode(data: bytes, where: str, *, longest: int | None, max_pixels: int) -> 
             drafted = longest is not None and _draft(image, longest)
             notes = _ten_bits(image, data)
             image.load()
+            _mend_grey_key(image, data)
             upright, turned = _turn(image, notes)
             samples = _convert(upright, where, notes, caught)
         return replace(samples, native=native[::-1] if turned else native) if drafted else samples
@@ -206,6 +207,13 @@ def _ten_bits(image: Image.Image, data: bytes) -> list[str]:
     if at >= 0 and data[at + 6 : at + 7] and data[at + 6] & 0x40:
         return ["it has more than 8 bits a sample, of which AVIF's decoder gives 8; PNG and TIFF give all"]
     return []
+
+
+def _mend_grey_key(image: Image.Image, data: bytes) -> None:
+    """Pillow widens grey PNGs of 2 and 4 bits to 8, but not the grey that is named transparent."""
+    key = image.info.get("transparency")
+    if image.format == "PNG" and image.mode == "L" and isinstance(key, int) and data[24] in (2, 4):
+        image.info["transparency"] = key * 255 // ((1 << data[24]) - 1)
 
 
 def _opaque(image: Image.Image) -> Image.Image:
