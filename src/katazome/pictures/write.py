@@ -53,10 +53,10 @@ def write(
     """Write a picture; return its path, or None after writing to standard output.
 
     JPEG at quality 95 with full colour resolution (4:4:4); transparency is laid on white there, as
-    JPEG has none. WebP and AVIF at high quality
-    (WebP halves the resolution of colour, as the format must). PNG and TIFF lossless, with 8 or 16 bits; 16 need
-    the extra ``deep``. Values are rounded to the nearest step. An sRGB profile is embedded. The
-    file is written beside its place under another name, forced to the disk, then renamed.
+    JPEG has none. WebP and AVIF at high quality (WebP halves the resolution of colour, as the format
+    must). PNG and TIFF lossless, with 8 or 16 bits; 16 need the extra ``deep``. Values are rounded to
+    the nearest step. An sRGB profile is embedded. The file is written beside its place under another
+    name, forced to the disk, then renamed.
 
     Args:
         image: (1,3,H,W), or (1,4,H,W) with alpha last; sRGB in [0,1], overshoot is clamped.
