@@ -120,7 +120,10 @@ class Work:
         extra: dict[str, Tensor] = {}
         pictures = []
         for number, (role, picture) in enumerate(self.inputs.named()):
-            pictures.append({"role": role, "name": picture.name, "sha256": picture.sha256})
+            decoded = [picture.height, picture.width]
+            pictures.append(
+                {"role": role, "name": picture.name, "sha256": picture.sha256, "decoded": decoded}
+            )
             if picture.source is not None:
                 extra[f"{number}.file"] = bytes_to_tensor(picture.source)
             else:
@@ -264,7 +267,11 @@ def _on(checkpoint: Checkpoint, device: torch.device) -> Checkpoint:
 
 def _stored(facts: dict[str, Any], number: int, extra: dict[str, Tensor]) -> Picture:
     if f"{number}.file" in extra:
+        # A large JPEG may have been decoded at half its size or less; it must be again.
+        decoded = tuple(facts["decoded"])
         picture = read(tensor_to_bytes(extra[f"{number}.file"]))
+        if decoded != picture.native:
+            picture = read(tensor_to_bytes(extra[f"{number}.file"]), longest=(max(decoded) - 1) // 2)
     else:
         alpha = extra.get(f"{number}.alpha")
         pixels = extra[f"{number}.pixels"]
