@@ -14,7 +14,6 @@ from __future__ import annotations
 from katazome.methods.base import Engine, Inputs, Preset, Task, register
 from katazome.methods.options import StyleOptions
 from katazome.methods.wiring import Wiring
-from katazome.pictures.resize import shrink
 
 BALANCE = 100.0
 
@@ -66,8 +65,6 @@ def gatys(inputs: Inputs, options: StyleOptions, engine: Engine) -> Task:
         inputs,
         options,
         engine,
-        octaves=1,
-        shrink=shrink,
         content_weight=content_weight,
         style_weight=style_weight,
     ).task()

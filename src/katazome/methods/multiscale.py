@@ -3,10 +3,10 @@
 Source: Snelgrove, "High-resolution multi-scale neural texture synthesis", SIGGRAPH Asia 2017
 Technical Briefs, applied to style transfer as in dsanno/chainer-high-resolution-texture-transfer.
 The style loss is summed over octaves of the result and of the style picture; content acts at the
-full scale only. Departures: both sides are halved by the same operator, exact 2x2 averages, so
-that every pixel has the same weight (the second source's direct quartering leaves three quarters
-of the pixels without gradient and made noise); five Gram layers instead of two; octaves stop at
-64 px; coarse to fine in time as well.
+full scale only. Departures: both sides are halved by the same operator, the first source's five
+taps, so that every pixel has the same weight (direct quartering by two-tap interpolation leaves
+three quarters of the pixels without gradient, and made noise), with reflected borders; five Gram
+layers instead of two; octaves stop at 64 px; coarse to fine in time as well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from katazome.methods.base import Engine, Inputs, Preset, Task, register
 from katazome.methods.options import StyleOptions
 from katazome.methods.wiring import Wiring
 from katazome.options import option
-from katazome.pictures.resize import shrink
 
 BALANCE = 100.0
 
@@ -70,7 +69,6 @@ def multiscale(inputs: Inputs, options: MultiscaleOptions, engine: Engine) -> Ta
         options,
         engine,
         octaves=options.octaves,
-        shrink=shrink,
         content_weight=content_weight,
         style_weight=style_weight,
     ).task()

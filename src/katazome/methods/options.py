@@ -80,6 +80,12 @@ class DescentOptions(Options):
     style_layers: tuple[str, ...] = option(
         STYLE_LAYERS, help="Layers whose statistics make the look", group="Weights"
     )
+    moment_weight: float = option(
+        0.0,
+        help="Weight of the layers' means and deviations beside their Gram matrices, over the style's weight",
+        low=0,
+        group="Weights",
+    )
     layer_weights: tuple[float, ...] | None = option(
         None,
         help="Weight of each style layer, in order; open = equal shares of 1",

@@ -15,7 +15,7 @@ from katazome.methods.base import Engine, Inputs, Preset, Task, register
 from katazome.methods.options import DescentOptions
 from katazome.methods.wiring import Wiring
 from katazome.options import option
-from katazome.pictures.resize import parse_size, shrink, shrink_five_tap
+from katazome.pictures.resize import parse_size
 
 _WRAPS = {"": (False, False), "x": (False, True), "y": (True, False), "both": (True, True)}
 
@@ -33,7 +33,7 @@ PRESETS = {
             "pooling": "average",
             "padding": "zeros",
             "iterations": 500,
-            "shrinking": "five-tap",
+            "shrinking": "valid",
         },
     ),
     "gatys2015": Preset(
@@ -81,9 +81,9 @@ class TextureOptions(DescentOptions):
         group="Look",
     )
     shrinking: str = option(
-        "average",
-        help="How octaves are halved: 2x2 averages, or Snelgrove's five taps",
-        choices=("average", "five-tap"),
+        "five-tap",
+        help="How octaves are halved: five taps (valid: without padding, as Snelgrove), or 2x2 averages",
+        choices=("five-tap", "valid", "average"),
         group="Weights",
     )
 
@@ -107,7 +107,7 @@ def texture(inputs: Inputs, options: TextureOptions, engine: Engine) -> Task:
         options,
         engine,
         octaves=options.octaves,
-        shrink=shrink if options.shrinking == "average" else shrink_five_tap,
+        shrinking=options.shrinking,
         style_weight=100.0,
         wrap=wrap,
         target=size,

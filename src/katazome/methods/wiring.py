@@ -21,7 +21,7 @@ from katazome.errors import MethodError, OptionError, PictureError, RegionError
 from katazome.losses.base import Loss
 from katazome.losses.content import Content
 from katazome.losses.smoothness import Smoothness
-from katazome.losses.style import GramStyle, Look, LookStatistics
+from katazome.losses.style import GramStyle, Look, LookStatistics, MomentStyle
 from katazome.methods.base import Engine, Inputs, Task
 from katazome.methods.options import DescentOptions, StyleOptions
 from katazome.networks.vgg import Encoder, deepest, smallest_side, tap
@@ -29,8 +29,8 @@ from katazome.objective.plan import Leg, choose_history, choose_tile, foretell
 from katazome.objective.whole import Objective, Octave, feature_maps, gather
 from katazome.pictures.colour import bleed, luma, match_colour, with_luma_of
 from katazome.pictures.read import Picture
-from katazome.pictures.resize import parse_size, resize
-from katazome.statistics.guides import Guides, carry
+from katazome.pictures.resize import parse_size, resize, shrink, shrink_five_tap
+from katazome.statistics.guides import carry
 
 FINE_SHARE = 0.3
 """Part of the last scale that runs in float32 under ``auto``: bfloat16 has found the way by then."""
@@ -76,10 +76,10 @@ class Wiring:
     inputs: Inputs
     options: DescentOptions
     engine: Engine
-    octaves: int
-    shrink: Callable[[Tensor], Tensor]
     style_weight: float
     content_weight: float = 0.0
+    octaves: int = 1
+    shrinking: str = "five-tap"
     wrap: tuple[bool, bool] = (False, False)
     target: tuple[int, int] | None = None
     """(height, width) of the result; None reads it from the options and the content."""
@@ -170,61 +170,58 @@ class Wiring:
     def objective(self, stage: Stage) -> Objective:
         """Make targets and losses for a stage; see :class:`katazome.descent.loop.Problem`."""
         encoder = self.encoder.with_(dtype=stage.dtype)
-        tile = self.tile
         content = None if self.content is None else self.content.at((stage.height, stage.width))
         region = None if content is None else content.alpha
         looks = [layer.at(self._style_size(layer, stage)) for layer in self.styles]
+        shrink_result = shrinker(self.shrinking, self.wrap)
+        shares = self.options.weights_of_layers()
         octaves: list[Octave] = []
-        count = self.octaves_at(stage)
+        count = self.octaves_at(stage, looks)
         for halvings in range(count):
             if halvings:
-                looks = [_halved(look, self.shrink) for look in looks]
-                region = None if region is None else self.shrink(region)
+                looks = [_halved(look, shrinker(self.shrinking)) for look in looks]
+                region = None if region is None else shrink_result(region)
             guides = None if region is None else carry(region, self.options.style_layers)
             losses: list[Loss] = []
             if self.style_weight:
-                losses.append(
-                    self._style_loss(encoder, looks, guides, self.style_weight / count, tile, stage)
-                )
+                look = self._look(encoder, looks, stage)
+                weight = self.style_weight / count
+                losses.append(GramStyle(look.grams, shares, weight, guides))
+                if self.options.moment_weight:
+                    weight *= self.options.moment_weight
+                    losses.append(MomentStyle(look.deviations(), shares, weight, guides))
             if not halvings and content is not None and self.content_weight:
-                losses.append(self._content_loss(encoder, content, tile))
+                losses.append(self._content_loss(encoder, content))
             octaves.append(Octave(halvings, tuple(losses)))
         smoothness = Smoothness(self.options.smoothness, self.smoothness_as_sum, self.wrap)
-        return Objective(encoder, octaves, self.shrink, smoothness, tile)
+        return Objective(encoder, octaves, shrink_result, smoothness, self.tile)
 
-    def _style_loss(
-        self,
-        encoder: Encoder,
-        looks: Sequence[Layer],
-        guides: Guides | None,
-        weight: float,
-        tile: int | None,
-        stage: Stage,
-    ) -> GramStyle:
+    def _look(self, encoder: Encoder, looks: Sequence[Layer], stage: Stage) -> Look:
+        """Gather the statistics of the styles at one octave and blend them."""
         taps = tuple(self.options.weights_of_layers())
+        moments = taps if self.options.moment_weight else ()
         # The style picture has borders of its own; only the result wraps.
         plain = encoder.with_(padding=(self.options.padding,) * 2)
+        least = smallest_side(taps)
         found = []
         for look, style in zip(looks, self.inputs.styles, strict=True):
-            least = smallest_side(taps)
             if min(look.pixels.shape[2:]) < least:
                 height, width = look.pixels.shape[2:]
                 raise OptionError(
                     f"the style '{style.name}' is {width} x {height} px at the scale of {stage.width} x "
-                    f"{stage.height}, too small for {taps[-1]} ({least} px); raise --size or --style-scale, "
-                    "or give fewer --scales or --octaves"
+                    f"{stage.height}, too small for {deepest(taps).name} ({least} px); raise --size or "
+                    "--style-scale, or give fewer --scales"
                 )
             guide = None if look.alpha is None else carry(look.alpha, taps)
-            found.append(Look.of(gather(plain, look.pixels, LookStatistics(taps, guides=guide), tile)))
-        return GramStyle(
-            Look.blend(found, self.shares).grams, self.options.weights_of_layers(), weight, guides
-        )
+            statistics = LookStatistics(taps, moments, guide)
+            found.append(Look.of(gather(plain, look.pixels, statistics, self.tile)))
+        return Look.blend(found, self.shares)
 
-    def _content_loss(self, encoder: Encoder, content: Layer, tile: int | None) -> Content:
+    def _content_loss(self, encoder: Encoder, content: Layer) -> Content:
         assert isinstance(self.options, StyleOptions)
         taps = [tap(n).name for n in self.options.content_layers]
         guides = None if content.alpha is None else carry(content.alpha, taps)
-        targets = feature_maps(encoder, content.pixels, taps, tile)
+        targets = feature_maps(encoder, content.pixels, taps, self.tile)
         return Content(targets, dict.fromkeys(taps, 1 / len(taps)), self.content_weight, guides)
 
     def _style_size(self, style: Layer, stage: Stage) -> tuple[int, int]:
@@ -237,11 +234,22 @@ class Wiring:
         factor *= self.options.style_scale
         return max(1, round(height * factor)), max(1, round(width * factor))
 
-    def octaves_at(self, stage: Stage) -> int:
-        """How many octaves a stage can bear: the smaller side stays at the deepest layer's need or more."""
+    def octaves_at(self, stage: Stage, looks: Sequence[Layer]) -> int:
+        """How many octaves a stage can bear.
+
+        The smaller side of result and styles stays at 64 px and at the deepest layer's need; a
+        side that wraps stays a multiple of the deepest stride, or the network could not go round.
+        """
         least = max(64, smallest_side(self.options.style_layers))
-        fitting = int(math.log2(max(1.0, min(stage.height, stage.width) / least))) + 1
-        return max(1, min(self.octaves, fitting))
+        stride = deepest(self.options.style_layers).stride
+        sides = (stage.height, stage.width)
+        smallest = min(*sides, *(side for look in looks for side in look.pixels.shape[2:]))
+        count = 1
+        while count < self.octaves and smallest >> count >= least:
+            if any(w and side % (stride << count) for w, side in zip(self.wrap, sides, strict=True)):
+                break
+            count += 1
+        return count
 
     # What is worked out once
 
@@ -319,6 +327,16 @@ class Wiring:
 
 def _grey(pixels: Tensor) -> Tensor:
     return luma(pixels).expand_as(pixels)
+
+
+def shrinker(kind: str, wrap: tuple[bool, bool] = (False, False)) -> Callable[[Tensor], Tensor]:
+    """Return the operator that halves for the next octave: ``five-tap``, ``valid`` or ``average``."""
+    if kind == "average":
+        return shrink
+    if kind == "valid":
+        return shrink_five_tap
+    rows, columns = ("circular" if w else "reflect" for w in wrap)
+    return partial(shrink_five_tap, border=(rows, columns))
 
 
 def _halved(layer: Layer, shrink: Callable[[Tensor], Tensor]) -> Layer:

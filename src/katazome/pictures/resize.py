@@ -112,16 +112,20 @@ def shrink(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
 
 
-def shrink_five_tap(x: Tensor) -> Tensor:
-    """Halve by the kernel [.05 .25 .4 .25 .05] in y then x, stride 2, no padding (Snelgrove 2017).
+def shrink_five_tap(x: Tensor, border: tuple[str, str] | None = None) -> Tensor:
+    """Halve by the kernel [.05 .25 .4 .25 .05] in y then x, stride 2 (Burt & Adelson; Snelgrove 2017).
 
-    A side n becomes (n-5)//2+1: 512 gives 254, 125, 61, 29. Even and odd pixels both weigh 1/2 a side
-    (.05+.4+.05 and .25+.25), so away from borders every pixel has the same weight. Differentiable.
+    Even and odd pixels both weigh 1/2 a side (.05+.4+.05 and .25+.25), so away from borders every
+    pixel has the same weight; unlike 2x2 averages, chained, it leaves no blocks. Differentiable.
 
     Args:
         x: (N,C,H,W), each side at least 5.
+        border: padding of (rows, columns), each ``reflect`` or ``circular``: a side n becomes
+            ceil(n/2). None pads nothing, as Snelgrove: (n-5)//2+1, so 512 gives 254, 125, 61, 29.
     """
     _need(x, 5)
+    if border is not None:
+        x = F.pad(F.pad(x, (0, 0, 2, 2), mode=border[0]), (2, 2, 0, 0), mode=border[1])
     n, c, h, w = x.shape
     taps = torch.tensor(_FIVE_TAP, dtype=x.dtype, device=x.device)
     planes = x.reshape(n * c, 1, h, w)

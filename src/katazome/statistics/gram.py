@@ -39,6 +39,11 @@ def position_sum(features: Tensor, guide: Tensor | None = None) -> Tensor:
     return torch.tensor(float(count), dtype=torch.float64, device=features.device)
 
 
+def _column(guide: Tensor, features: Tensor) -> Tensor:
+    """View a guide as one entry for each row of :func:`rows`, alike for every picture: (B*H*W, 1)."""
+    return guide.expand(features.shape[0], -1, -1, -1).reshape(-1, 1)
+
+
 class _GramSum(torch.autograd.Function):
     """Written by hand so that features in bfloat16 are raised to float32 for the sum only.
 
@@ -51,7 +56,7 @@ class _GramSum(torch.autograd.Function):
         f = rows(features)
         f = f if f.dtype == torch.float64 else f.float()
         if guide is not None:
-            f = f * guide.to(f).reshape(-1, 1)
+            f = f * _column(guide, features).to(f)
         return f.t() @ f
 
     @staticmethod
@@ -61,6 +66,6 @@ class _GramSum(torch.autograd.Function):
         f = rows(features)
         pulled = f @ (grad + grad.t()).to(f.dtype)
         if guide is not None:
-            pulled *= guide.to(f).square().reshape(-1, 1)
+            pulled *= _column(guide, features).to(f).square()
         batch, _, height, width = features.shape
         return pulled.view(batch, height, width, -1).permute(0, 3, 1, 2), None
