@@ -1,0 +1,54 @@
+# make demo   a restyled photograph in out/
+# make test   everything: format, lint, types, import rules, all tests
+# make check  the quick part of it: format, lint, types, import rules
+# make bench  seconds and memory, as a table in docs/
+# make gallery, make reference   the pictures and the option tables of the docs
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check pytest bench gallery reference build clean
+
+demo: $(VENV)/.user
+	@mkdir -p out
+	@$(BIN)/katazome weights fetch vgg19
+	@$(BIN)/katazome stylize examples/pictures/coffee.jpg examples/pictures/wheat_field.jpg -o out/demo.png --overwrite
+
+test: check pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+pytest: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/run.py
+
+gallery: $(VENV)/.dev
+	$(BIN)/python docs/make_gallery.py
+
+reference: $(VENV)/.dev
+	$(BIN)/python docs/make_reference.py
+
+build: $(VENV)/.dev
+	$(BIN)/python -m build --outdir dist
+
+clean:
+	rm -rf $(VENV) dist build
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.user: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[all]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.user
