@@ -15,7 +15,7 @@ from katazome.methods.base import Engine, Inputs, Preset, Task, register
 from katazome.methods.options import StyleOptions
 from katazome.methods.wiring import Wiring
 
-BALANCE = 100.0
+BALANCE = 150.0
 
 # Activations of the raw network on pixels 0..255 are about 57 times those of the normalised one
 # (each filter's mean activation 1): content terms shrink by 57^2, style terms by 57^4.

@@ -18,7 +18,7 @@ from katazome.methods.options import StyleOptions
 from katazome.methods.wiring import Wiring
 from katazome.options import option
 
-BALANCE = 100.0
+BALANCE = 150.0
 
 _RAW = 57.0
 

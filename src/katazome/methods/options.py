@@ -94,7 +94,7 @@ class DescentOptions(Options):
         group="Weights",
     )
     pooling: str = option(
-        "max",
+        "average",
         help="Pooling of the network",
         choices=("max", "average"),
         aliases=("pooling-type",),

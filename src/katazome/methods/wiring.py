@@ -80,6 +80,8 @@ class Wiring:
     content_weight: float = 0.0
     octaves: int = 1
     shrinking: str = "five-tap"
+    shrink: Callable[[Tensor], Tensor] | None = None
+    """An operator of one's own instead of ``shrinking``, for both sides (experiments)."""
     wrap: tuple[bool, bool] = (False, False)
     target: tuple[int, int] | None = None
     """(height, width) of the result; None reads it from the options and the content."""
@@ -173,13 +175,14 @@ class Wiring:
         content = None if self.content is None else self.content.at((stage.height, stage.width))
         region = None if content is None else content.alpha
         looks = [layer.at(self._style_size(layer, stage)) for layer in self.styles]
-        shrink_result = shrinker(self.shrinking, self.wrap)
+        shrink_result = self.shrink or shrinker(self.shrinking, self.wrap)
+        shrink_look = self.shrink or shrinker(self.shrinking)
         shares = self.options.weights_of_layers()
         octaves: list[Octave] = []
         count = self.octaves_at(stage, looks)
         for halvings in range(count):
             if halvings:
-                looks = [_halved(look, shrinker(self.shrinking)) for look in looks]
+                looks = [_halved(look, shrink_look) for look in looks]
                 region = None if region is None else shrink_result(region)
             guides = None if region is None else carry(region, self.options.style_layers)
             losses: list[Loss] = []

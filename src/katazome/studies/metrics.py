@@ -1,0 +1,112 @@
+"""Measures of pictures that no loss of ours optimises, and of structure at coarse scales.
+
+A style loss says little about itself. Textures are compared through a small network with fixed
+random filters that nothing here ever descends on [random filters carry texture: Ustyuzhaninov
+et al., "What does it take to generate natural textures?", ICLR 2017], by the sliced Wasserstein
+distance of their feature distributions [Heitz et al., "A sliced Wasserstein loss for neural
+texture synthesis", CVPR 2021].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from katazome.device import generator
+from katazome.losses.style import Look, LookStatistics, gram_loss
+from katazome.networks.vgg import Encoder
+from katazome.objective.whole import feature_maps, gather
+from katazome.pictures.resize import shrink_five_tap
+
+_BORDER = ("reflect", "reflect")
+_WIDTHS = (3, 48, 64, 96)
+_SEED = 20171101
+_QUANTILES = 4096
+_DIRECTIONS = 128
+
+
+def octave(picture: Tensor, halvings: int) -> Tensor:
+    """Return ``picture`` (1, C, H, W) halved so many times."""
+    for _ in range(halvings):
+        picture = shrink_five_tap(picture, _BORDER)
+    return picture
+
+
+def random_features(picture: Tensor) -> list[Tensor]:
+    """Return features (C, positions) of three layers of random 5x5 filters with ReLU and 2x2 averages."""
+    g = generator(_SEED)
+    features, x = [], (picture - 0.5) * 4
+    for inward, outward in pairwise(_WIDTHS):
+        weight = torch.randn(outward, inward, 5, 5, generator=g)
+        # No mean: brightness alone should not answer everywhere.
+        weight = weight - weight.mean((2, 3), keepdim=True) * (inward > 3)
+        weight = weight / weight.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        x = F.relu(F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), weight.to(x)))
+        features.append(x.flatten(2)[0])
+        x = F.avg_pool2d(x, 2)
+    return features
+
+
+def sliced_wasserstein(a: Tensor, b: Tensor) -> float:
+    """Root mean squared distance of quantiles over random directions of two sets (C, N) and (C, M)."""
+    directions = torch.randn(_DIRECTIONS, a.shape[0], generator=generator(_SEED))
+    directions = (directions / directions.norm(dim=1, keepdim=True)).to(a)
+    places = (torch.arange(_QUANTILES, dtype=torch.float64) + 0.5) / _QUANTILES
+    sorted_a, sorted_b = (_at(torch.sort(directions @ x, dim=1).values, places) for x in (a, b))
+    return float((sorted_a - sorted_b).square().mean().sqrt())
+
+
+def _at(values: Tensor, places: Tensor) -> Tensor:
+    """Return the quantiles at ``places`` of sorted rows (rows, N)."""
+    index = (places * values.shape[1]).long().clamp_max(values.shape[1] - 1)
+    return values[:, index]
+
+
+def texture_distance(result: Tensor, source: Tensor, halvings: int) -> float:
+    """Return the sliced Wasserstein distance of random features at an octave, mean over three layers.
+
+    Both pictures (1, 3, H, W) in [0, 1] must show the texture at the same scale.
+    """
+    with torch.no_grad():
+        pairs = zip(
+            random_features(octave(result, halvings)), random_features(octave(source, halvings)), strict=True
+        )
+        return sum(sliced_wasserstein(a, b) for a, b in pairs) / (len(_WIDTHS) - 1)
+
+
+def gram_distance(
+    encoder: Encoder, result: Tensor, style: Tensor, taps: Sequence[str], halvings: int
+) -> float:
+    """Relative distance of Gram matrices at an octave over ``taps``: 0 the same, 1 as far as black."""
+    total = 0.0
+    statistics = LookStatistics(tuple(taps))
+    look = Look.of(gather(encoder, octave(style, halvings), statistics))
+    mine = Look.of(gather(encoder, octave(result, halvings), statistics))
+    for tap in taps:
+        total += float(gram_loss(mine.grams[tap], look.grams[tap]) / look.grams[tap].square().mean())
+    return math.sqrt(total / len(taps))
+
+
+def content_distance(encoder: Encoder, result: Tensor, content: Tensor, tap: str = "relu4_2") -> float:
+    """Relative distance of features at a layer: 0 the same, about 1 unrelated."""
+    mine, theirs = (feature_maps(encoder, x, [tap])[tap].float() for x in (result, content))
+    return float((mine - theirs).norm() / theirs.norm())
+
+
+def fine_noise(picture: Tensor) -> float:
+    """RMS of what the finest octave adds: the picture less its own smoothed self, in grey levels of 255."""
+    small = shrink_five_tap(picture, _BORDER)
+    smooth = F.interpolate(small, size=picture.shape[2:], mode="bilinear", align_corners=False)
+    return float((picture - smooth).square().mean().sqrt() * 255)
+
+
+def seam(picture: Tensor, dim: int) -> float:
+    """Mean absolute step across the wrapped edge over that between lines inside (1 = no seam)."""
+    inside = torch.diff(picture, dim=dim).abs().mean()
+    across = (picture.narrow(dim, 0, 1) - picture.narrow(dim, -1, 1)).abs().mean()
+    return float(across / inside)
