@@ -15,6 +15,9 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 
+_LEAST_COSINE = 1e-6
+"""Between a step and its change of gradient; a smaller one may be rounding (float32)."""
+
 
 class Optimiser(Protocol):
     """What the loop needs of an optimiser."""
@@ -73,14 +76,16 @@ class LBFGS:
 
     def _store(self, s: Tensor, y: Tensor) -> None:
         if not self._count:
-            self._s, self._y = s.new_empty(self.history, len(s)), s.new_empty(self.history, len(s))
+            # Zeros, not unwritten memory: all of it goes into the state, and so into files.
+            self._s, self._y = s.new_zeros(self.history, len(s)), s.new_zeros(self.history, len(s))
             small = {"dtype": torch.float64, "device": s.device}
             self._sy = torch.zeros(self.history, self.history, **small)  # type: ignore[call-overload]
             self._yy = torch.zeros(self.history, self.history, **small)  # type: ignore[call-overload]
-        curvature, length = torch.dot(s, y), torch.dot(y, y)
+        curvature, lengths = torch.dot(s, y), torch.dot(s, s).sqrt() * torch.dot(y, y).sqrt()
         # A pair without positive curvature would spoil the model. It is stored as zeros, which
-        # take no part, rather than skipped: skipping needs the host to know.
-        good = (curvature > 1e-10 * length.clamp_min(1e-30)).to(s)
+        # take no part, rather than skipped: skipping needs the host to know. Judged by the angle,
+        # so that the size of the weights does not matter.
+        good = (curvature > _LEAST_COSINE * lengths).to(s)
         slot = self._count % self.history
         self._s[slot], self._y[slot] = s * good, y * good
         self._count += 1
@@ -103,7 +108,7 @@ class LBFGS:
         void = (curvatures == 0).to(curvatures)
         upper = torch.triu(sy) + torch.diag(void)
         last = self._yy[newest, newest]
-        gamma = torch.where(last > 0, self._sy[newest, newest] / last.clamp_min(1e-300), self._fallback())
+        gamma = torch.where(last > 0, self._sy[newest, newest] / last.clamp_min(1e-300), self._fallback(g))
         u = torch.linalg.solve_triangular(upper, sg.unsqueeze(1), upper=True)
         inner = (torch.diag(curvatures) + gamma * yy) @ u - gamma * yg.unsqueeze(1)
         v = torch.linalg.solve_triangular(upper.t(), inner, upper=False)
@@ -112,10 +117,14 @@ class LBFGS:
         direction = torch.mv(y.t(), u * gamma.to(g))
         return direction.sub_(torch.mv(s.t(), v)).sub_(g * gamma.to(g))
 
-    def _fallback(self) -> Tensor:
-        """Scale of the inverse Hessian when the newest pair is void: the mean over good ones."""
-        curvature, length = self._sy.diagonal(), self._yy.diagonal()
-        return curvature.sum() / length.sum().clamp_min(1e-300)
+    def _fallback(self, g: Tensor) -> Tensor:
+        """Scale of the inverse Hessian when the newest pair is void.
+
+        The mean over good pairs; without any, the first step's: a scale of zero would stand still.
+        """
+        curvature, length = self._sy.diagonal().sum(), self._yy.diagonal().sum()
+        first = (self.first_step / _rms(g)).double()
+        return torch.where(length > 0, curvature / length.clamp_min(1e-300), first)
 
     def shown(self, picture: Tensor) -> Tensor:
         """See :class:`Optimiser`: the iterate itself."""
