@@ -51,6 +51,10 @@ class Problem(Protocol):
         """Return the first picture (1, 3, H, W) at the first stage's size."""
 
 
+_Position = tuple[int, int, float, int, float]
+"""The first five fields of a :class:`Checkpoint`."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Where the descent stands, before the step that follows: all that is needed to go on exactly.
@@ -112,7 +116,11 @@ class Step:
         return to_image(self.picture)
 
     def checkpoint(self) -> Checkpoint:
-        """Return where the descent stands; to be called before the next step is asked for."""
+        """Return where the descent stands; to be called, and written, before the next step is asked for.
+
+        It shares its memory with the descent, which works in it. Raises :class:`MethodError` when
+        the descent has gone on.
+        """
         return self._checkpoint()
 
 
@@ -129,11 +137,31 @@ def descend(
 
     Raises :class:`MethodError` when the objective is not a number already at the start.
     """
+    # The caller may stand in ``inference_mode`` or ``no_grad``. What is made here must be fit for
+    # autograd, and a mode must not stay switched over a yield: so it is switched for each step.
+    steps = _descend(problem, walk, make_optimiser, finish, resume)
+    while True:
+        with torch.inference_mode(False), torch.no_grad():
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
+
+
+def _descend(
+    problem: Problem,
+    walk: Sequence[Stage],
+    make_optimiser: Callable[[], Optimiser],
+    finish: Callable[[Tensor], Tensor],
+    resume: Checkpoint | None,
+) -> Iterator[Step]:
     began = time.perf_counter() - (resume.seconds if resume else 0.0)
     optimiser = make_optimiser()
     if resume:
-        optimiser.restore(resume.optimiser)
+        # In place afterwards, which tensors made under inference mode do not allow.
+        optimiser.restore({k: v.clone() if v.is_inference() else v for k, v in resume.optimiser.items()})
     picture = resume.picture if resume else problem.start(walk[0])
+    now: list[_Position | None] = [None]
     for number, stage in enumerate(walk):
         if resume and number < resume.stage:
             continue
@@ -146,7 +174,7 @@ def descend(
             optimiser.changed_objective()
         following = walk[number + 1] if number + 1 < len(walk) else None
         objective = problem.objective(stage)
-        guard = _Guard(here.first_loss if here else None, picture.device)
+        guard = _Guard(here.first_loss if here else None, picture.device, stage.iterations - 1)
         calm = here.calm if here else 0
         for iteration in range(here.iteration if here else 0, stage.iterations):
             evaluation, note = objective(picture), ""
@@ -159,6 +187,7 @@ def descend(
             if settled and not note:
                 note = "the picture no longer changes: " + ("done" if last else "going on to the next stage")
             position = (number, iteration, time.perf_counter() - began, calm, guard.first_loss)
+            now[0] = position
             yield Step(
                 scale=stage.scale,
                 scales=stage.scales,
@@ -173,8 +202,9 @@ def descend(
                 _terms=evaluation.terms,
                 _picture=optimiser.shown(picture),
                 _finish=finish,
-                _checkpoint=partial(_checkpoint, position, picture, optimiser),
+                _checkpoint=partial(_checkpoint, position, now, picture, optimiser),
             )
+            now[0] = None
             ends_scale = iteration == stage.iterations - 1 and (
                 following is None or following.scale != stage.scale
             )
@@ -187,8 +217,12 @@ def descend(
 
 
 def _checkpoint(
-    position: tuple[int, int, float, int, float], picture: Tensor, optimiser: Optimiser
+    position: _Position, now: Sequence[_Position | None], picture: Tensor, optimiser: Optimiser
 ) -> Checkpoint:
+    if now[0] is not position:
+        raise MethodError(
+            "the descent has gone on; take a step's checkpoint before the next step is asked for"
+        )
     return Checkpoint(*position, picture, optimiser.state())
 
 
@@ -199,15 +233,16 @@ def _change(before: Tensor, after: Tensor) -> float:
 class _Guard:
     """Keeps the best picture of a stage and notices when the descent has been lost."""
 
-    def __init__(self, first_loss: float | None, device: torch.device) -> None:
+    def __init__(self, first_loss: float | None, device: torch.device, last: int) -> None:
         self.first_loss = math.inf if first_loss is None else first_loss
         self.recoveries = 0
+        self._last = last
         self._every = 1 if device.type == "cpu" else LOOK_EVERY_ON_GPU
         self._best: tuple[float, Tensor] | None = None
 
     def looks(self, iteration: int) -> bool:
         """Whether numbers may be read from the device at this iteration."""
-        return iteration % self._every == 0
+        return iteration % self._every == 0 or iteration == self._last
 
     def is_lost(self, iteration: int, evaluation: Evaluation, picture: Tensor) -> bool:
         """Judge an evaluation and remember its picture if it is the best so far."""

@@ -136,8 +136,8 @@ class Encoder:
             return {}
         self._check(picture, names)
         steps = self._steps(names)
-        matrix = self.weights.colour[0].to(picture)
-        bias = self.weights.colour[1].to(picture)
+        # Cloned: autograd keeps the matrix, and refuses one that was loaded under inference mode.
+        matrix, bias = (t.to(picture).clone() for t in self.weights.colour)
         # The colour map runs in the picture's own precision; only then the encoder's is taken.
         scaled = torch.einsum("oi,bihw->bohw", matrix, picture) + bias.view(1, -1, 1, 1)
         scaled = scaled.to(self.settings.dtype).contiguous(memory_format=torch.channels_last)
