@@ -102,8 +102,9 @@ def tiles(
 def _cut(
     size: int, core: int | None, rim: int, stride: int, wraps: bool
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    if core is None or size <= core:
-        # A wrapped axis that is not cut is padded circularly by the network itself.
+    if core is None or size <= core or (wraps and size % stride):
+        # A wrapped axis that is not cut is padded circularly by the network itself. One that is no
+        # whole number of strides cannot be cut: its features at depth are not those of a periodic picture.
         yield (0, size), (0, size)
         return
     # Pieces of nearly equal length; a thin rest would cost as much halo as a full one.

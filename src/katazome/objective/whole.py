@@ -68,14 +68,15 @@ class Objective:
     def __call__(self, picture: Tensor) -> Evaluation:
         """Evaluate at ``picture``; no graph is left behind."""
         terms: dict[str, Tensor] = {}
-        with torch.enable_grad():
-            leaf = picture.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            # What was made under the caller's inference mode cannot be differentiated; a copy can.
+            leaf = (picture.clone() if picture.is_inference() else picture.detach()).requires_grad_()
             pyramid = [leaf]
             for _ in range(max((o.halvings for o in self.octaves), default=0)):
                 pyramid.append(self.shrink(pyramid[-1]))
             roots: list[Tensor] = []
             pulls: list[Tensor | None] = []
-            for octave in self.octaves:
+            for octave in (o for o in self.octaves if o.losses):
                 level = pyramid[octave.halvings]
                 values, gradient = self._octave(level.detach(), octave.losses)
                 roots.append(level)
@@ -87,6 +88,8 @@ class Objective:
                 terms[self.smoothness.name] = roughness.detach().double()
                 roots.append(roughness)
                 pulls.append(None)
+            if not roots:
+                return Evaluation(leaf.new_zeros((), dtype=torch.float64), terms, torch.zeros_like(picture))
             total = torch.stack(list(terms.values())).sum()
             if len(roots) == 1 and roots[0] is leaf and pulls[0] is not None:
                 return Evaluation(total, terms, pulls[0])
