@@ -22,18 +22,18 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
-import safetensors.torch
-import torch
 from filelock import FileLock
 from safetensors import SafetensorError
-from torch import Tensor
 
 from katazome.errors import WeightsError
 from katazome.weights import catalogue
 from katazome.weights.catalogue import Archive, Entry, Progress, Source, sha256_of
+
+if TYPE_CHECKING:  # listing and verifying need no torch, which takes more than a second to import
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +107,8 @@ def listing() -> list[tuple[Entry, Kept | None]]:
 
 def load(name: str) -> dict[str, Tensor]:
     """Return the tensors of a kept file by their published names, on the CPU; it must have been fetched."""
+    import safetensors.torch
+
     file = path(name)
     try:
         return safetensors.torch.load_file(file)
@@ -227,6 +229,9 @@ def _bytes_of(tar: tarfile.TarFile, member: tarfile.TarInfo, entry: Entry) -> by
 
 def _keep(entry: Entry, content: bytes, source: Source) -> None:
     """Write tensors and record beside their places, then rename: the record first, so a kept file has one."""
+    import safetensors.torch
+    import torch
+
     tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     # Copied out, as tensors of one pickle may share memory, which safetensors refuses.
     packed = safetensors.torch.save({key: value.clone().contiguous() for key, value in tensors.items()})
