@@ -98,6 +98,17 @@ def read_checkpoint(path: Path) -> tuple[Checkpoint, dict[str, Any], dict[str, T
         raise PictureError(f"{path} is not a whole checkpoint ({error}); start the work again") from error
 
 
+def read_header(path: Path) -> dict[str, Any]:
+    """Read a checkpoint's header alone; see :func:`read_checkpoint`."""
+    if not path.is_file():
+        raise PictureError(f"there is no checkpoint {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(json.loads((file.metadata() or {})["katazome"])["header"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise PictureError(f"{path} is not a whole checkpoint ({error}); start the work again") from error
+
+
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
