@@ -130,11 +130,9 @@ class Work:
                 extra[f"{number}.pixels"] = picture.pixels
                 if picture.alpha is not None:
                     extra[f"{number}.alpha"] = picture.alpha
-        tile = self.plan.tile
         facts = {
             "method": self.method.name,
-            # "auto" has been decided; memory may look otherwise when the work goes on
-            "options": {**self.options.to_json(), "tile": "off" if tile is None else str(tile)},
+            "options": _decided(self.options, self.plan),
             "pictures": pictures,
             "weights": self.recipe.to_json()["weights"],
             "threads": torch.get_num_threads(),
@@ -214,7 +212,7 @@ class Session:
         precision = "+".join(dict.fromkeys(str(s.dtype).removeprefix("torch.") for s in task.walk))
         recipe = make_recipe(
             method=method.name,
-            options=options.to_json(),
+            options=_decided(options, task.plan),
             seed=options.seed,
             precision=precision,
             device=self.device.type,
@@ -256,6 +254,11 @@ class Session:
         inputs = Inputs.of([(p["role"], _stored(p, n, extra)) for n, p in enumerate(header["pictures"])])
         work = self._work(method, options, inputs)
         return work, _on(checkpoint, self.device), dict(header["caller"])
+
+
+def _decided(options: Any, plan: Plan) -> dict[str, Any]:
+    """Return options as JSON with ``auto`` tiles as they were decided: later, memory may look otherwise."""
+    return {**options.to_json(), "tile": "off" if plan.tile is None else str(plan.tile)}
 
 
 def _on(checkpoint: Checkpoint, device: torch.device) -> Checkpoint:
