@@ -25,4 +25,4 @@ def tiny_vgg(seed: int = 0, widths: Sequence[int] = (4, 8, 8, 8, 8)) -> VGGWeigh
         inputs = width
     matrix = 4 * torch.eye(3).flip(0) + 0.2 * torch.randn(3, 3, generator=draw)
     colour = (matrix, torch.full((3,), -2.0))
-    return VGGWeights(name="tiny", flavour="normalised", sha256=f"tiny-{seed}", colour=colour, convs=convs)
+    return VGGWeights(name="tiny", flavour="normalised", sha256=f"{seed:064x}", colour=colour, convs=convs)
