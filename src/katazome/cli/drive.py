@@ -1,0 +1,147 @@
+"""Consuming a stream of steps: files written on the way, interruptions, the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from katazome.api import Work
+from katazome.cli.settings import Caller
+from katazome.cli.show import Show
+from katazome.descent.checkpoint import checkpoint_path
+from katazome.descent.loop import Checkpoint, Step
+from katazome.errors import OutputError
+from katazome.objective.plan import duration
+from katazome.pictures.write import write
+
+INTERRUPTED = 130
+"""Exit code of work that was stopped, with the picture kept."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupt:
+    """Lets the step at hand end when the user interrupts; a second time, nothing is waited for."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.asked = False
+        self._quiet = quiet
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {s: signal.signal(s, self._stop) for s in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self.asked:
+            self._restore()
+            raise KeyboardInterrupt
+        self.asked = True
+        if not self._quiet:
+            # not print: the signal may have come in the middle of one
+            os.write(2, b"\nending this step, then keeping the picture; Ctrl-C again ends at once\n")
+
+
+@dataclass
+class Sink:
+    """Where the picture goes, and the checkpoint beside it."""
+
+    output: str
+    overwrite: bool
+    settings: Caller
+    work: Work
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint's file; None where the picture goes to standard output."""
+        return None if self.output == "-" else checkpoint_path(Path(self.output))
+
+    def picture(self, step: Step) -> None:
+        """Write a step's picture; once one is there it is ours to replace."""
+        metadata = self.work.recipe.to_xmp() if self.settings.recipe else None
+        write(
+            step.picture,
+            self.output,
+            depth=self.settings.depth,
+            metadata=metadata,
+            overwrite=self.overwrite,
+        )
+        self.overwrite = True
+
+    def state(self, step: Step) -> None:
+        """Write where the work stands."""
+        if self.checkpoint is not None:
+            self.work.save(self.checkpoint, step.checkpoint(), self.settings.to_json())
+
+    def keep(self, step: Step) -> None:
+        """Write both: the state first, so that there is never a picture that cannot be gone on from."""
+        self.state(step)
+        self.picture(step)
+
+    def finish(self, step: Step) -> None:
+        """Write the result and remove the checkpoint; where it cannot be written, leave the state."""
+        try:
+            self.picture(step)
+        except OutputError as error:
+            if self.checkpoint is None:
+                raise
+            try:
+                self.state(step)
+            except OutputError:
+                raise error from error.__cause__
+            again = f"`katazome resume {self.checkpoint} -o FILE` writes it elsewhere"
+            raise OutputError(f"{error}. The work is not lost: {again}") from error.__cause__
+        if self.checkpoint is not None:
+            self.checkpoint.unlink(missing_ok=True)
+
+
+def drive(sink: Sink, show: Show, resume: Checkpoint | None = None, *, quiet: bool = False) -> int:
+    """Run the work to its end or to an interruption, and return the exit code."""
+    every = sink.settings.save_every
+    with Interrupt(quiet=quiet) as interrupt, show:
+        for number, step in enumerate(sink.work.steps(resume)):
+            show.step(step)
+            if step.note:
+                show.note(step.note)
+            if step.last:
+                sink.finish(step)
+                show.note(_done(sink.output, step))
+                return 0
+            if interrupt.asked:
+                sink.keep(step)
+                show.note(_stopped(sink, step))
+                return INTERRUPTED
+            if every and number and number % every == 0:
+                sink.keep(step)
+    raise AssertionError("the stream ended without a last step")
+
+
+def _done(output: str, step: Step) -> str:
+    where = "standard output" if output == "-" else output
+    return f"{where}: {step.width} x {step.height} px after {duration(step.seconds)}"
+
+
+def _stopped(sink: Sink, step: Step) -> str:
+    place = f"scale {step.scale + 1} of {step.scales}, iteration {step.index + 1} of {step.count}"
+    if sink.checkpoint is None:
+        return f"interrupted at {place}; the picture so far went to standard output"
+    return (
+        f"interrupted at {place}; the picture so far is in {sink.output}. "
+        f"To go on: katazome resume {sink.checkpoint}"
+    )

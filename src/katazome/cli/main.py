@@ -1,0 +1,157 @@
+"""The program ``katazome``: the tree of commands, and errors as sentences and exit codes.
+
+What a command needs is imported when it runs: ``katazome --version`` and ``katazome weights``
+start without torch.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError
+
+from katazome import __version__
+from katazome.cli.declare import STREAM, aliases, rewrite, spelled
+from katazome.errors import KatazomeError, OptionError, nearest
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+app = App(
+    name="katazome",
+    help="Change the look of pictures through the features of a recognition network.",
+    help_format="plaintext",
+    help_epilogue="Example:\n  katazome stylize photo.jpg painting.jpg -o out.png",
+    version=__version__,
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+)
+app.command(
+    "katazome.cli.stylize:stylize",
+    name="stylize",
+    usage="Usage: katazome stylize CONTENT STYLE... [-o OUT] [OPTIONS]",
+    help="Restyle a picture with the look of one or several others.",
+    help_epilogue="Examples:\n"
+    "  katazome stylize photo.jpg painting.jpg -o out.png --size 1024 --strength 0.7\n"
+    "  katazome stylize photo.jpg one.jpg two.jpg --blend 3,1 --preview -o - > small.png",
+)
+app.command(
+    "katazome.cli.stylize:texture",
+    name="texture",
+    usage="Usage: katazome texture SOURCE... [-o OUT] [OPTIONS]",
+    help="Grow a texture of any size with the look of one or several pictures.",
+    help_epilogue="Example:\n  katazome texture bricks.jpg -o wall.png --size 1024x512 --seamless both",
+)
+app.command(
+    "katazome.cli.stylize:resume",
+    name="resume",
+    usage="Usage: katazome resume CHECKPOINT [-o OUT] [OPTIONS]",
+    help="Go on with interrupted work, to the same picture as without the interruption.",
+    help_epilogue="Example:\n  katazome resume out.png.checkpoint",
+)
+app.command("katazome.cli.weights:app", name="weights", help="List, fetch and verify the networks' files.")
+app.command("katazome.cli.study:app", name="study", help="The measured experiments.")
+
+_COMMANDS = ("stylize", "texture", "resume", "weights", "study")
+_OPTIONED = ("stylize", "texture", "resume")
+_FLAGS = ("--help", "-h", "--version")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the program in this process and return the exit code; a failure is a sentence on stderr."""
+    try:
+        code = _run(list(arguments))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        _tell("interrupted; nothing of this run was kept")
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("KATAZOME_DEBUG", "") == "1":
+            traceback.print_exc()
+        if _is_broken_pipe(error):
+            _forget_stdout()
+            return FAILED
+        text, code = _sentence(error, arguments)
+        _tell(text)
+        return code
+
+
+def run() -> NoReturn:
+    """Be the program: arguments from the command line, the exit code to the shell."""
+    signal.signal(signal.SIGTERM, _terminated)
+    if os.environ.get("KATAZOME_DEBUG", "") != "1":
+        warnings.simplefilter("ignore")
+    code = main(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_stdout()
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    first = arguments[0] if arguments else "--help"
+    if first not in (*_COMMANDS, *_FLAGS):
+        kind, known = ("option", _FLAGS) if first.startswith("-") else ("command", _COMMANDS)
+        raise OptionError(f"there is no {kind} '{first}'{nearest(first, known)} (known: {', '.join(known)})")
+    if first in _OPTIONED:
+        from katazome.cli.stylize import CLASSES
+
+        arguments = [first, *rewrite(arguments[1:], aliases(CLASSES[first]))]
+    code = app(arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _sentence(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
+    if isinstance(error, CycloptsError):
+        text = " ".join(str(error).split()).replace(STREAM, "-")
+        command = next((a for a in arguments if a in _COMMANDS), "")
+        return f"{text} See: {' '.join(('katazome', command)).strip()} --help", USAGE
+    if isinstance(error, OptionError) and arguments and arguments[0] in _OPTIONED:
+        from katazome.cli.declare import declared
+        from katazome.cli.stylize import CLASSES
+
+        return spelled(str(error), declared(CLASSES[arguments[0]])), error.exit_code
+    if isinstance(error, KatazomeError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(sign in str(error) for sign in ("DefaultCPUAllocator", "out of memory", "not enough memory"))
+    ):
+        return "there is not enough memory for this; take --tile 256, or a smaller --size", FAILED
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'}: {error.strerror or error}", FAILED
+    text = f"{type(error).__name__}: {error}"
+    return f"something went wrong that should not ({text}); KATAZOME_DEBUG=1 shows where", FAILED
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    return isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError)
+
+
+def _forget_stdout() -> None:
+    """Keep Python from complaining, at its end, of what could not be written."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, sys.stdout.fileno())
+    os.close(sink)
+
+
+def _tell(text: str) -> None:
+    print(f"katazome: {text}", file=sys.stderr, flush=True)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,86 @@
+"""What can be asked of the command line beyond a method's own options, declared as those are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from katazome.api import DEFAULT_METHOD
+from katazome.options import Options, option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common(Options):
+    """Where the result goes, and with what network."""
+
+    output: str | None = option(
+        None,
+        help="File of the result; its suffix is the format, - is standard output (PNG). "
+        "Open: a name made from those of the inputs, in this folder",
+        aliases=("out", "output-image"),
+        group="Output",
+    )
+    overwrite: bool = option(False, help="Replace the result's file if it is there already", group="Output")
+    quiet: bool = option(False, help="Say nothing but errors", group="Output")
+    weights: str | None = option(
+        None,
+        help="File of VGG-19 weights: normalised, torchvision's or Caffe's. "
+        "Open: the normalised ones of the catalogue, fetched at the first use",
+        group="Machine",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkSettings(Common):
+    """A new piece of work."""
+
+    depth: int = option(8, help="Bits a sample: 8, or 16 (PNG and TIFF)", group="Output")
+    recipe: bool = option(
+        True, help="Write the recipe (options, versions, hashes) into the result's metadata", group="Output"
+    )
+    save_every: int = option(
+        0,
+        help="Write the picture so far, and a checkpoint beside it, every so many iterations; "
+        "0: only when interrupted",
+        low=0,
+        aliases=("save-iter", "checkpoint-iterations"),
+        group="Output",
+    )
+    plan: bool = option(False, help="Say size, memory and time expected, and stop", group="Output")
+    preview: bool = option(False, help="Make a small picture that foretells the large one", group="Picture")
+    preset: str | None = option(None, help="Named settings; options given here count more", group="Look")
+    device: str = option(
+        "auto", help="Where to compute: auto, cpu, cuda, cuda:N or mps", aliases=("accel",), group="Machine"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StylizeSettings(WorkSettings):
+    """A photograph restyled."""
+
+    method: str = option(DEFAULT_METHOD, help="How the look is described", group="Look")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeSettings(Common):
+    """Interrupted work taken up again."""
+
+    output: str | None = option(
+        None,
+        help="File of the result, or - for standard output. Open: where it was going, which is then replaced",
+        group="Output",
+    )
+    device: str | None = option(None, help="Where to compute; open: as before", group="Machine")
+    weights: str | None = option(
+        None, help="File of VGG-19 weights, if the work was begun with one", group="Machine"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller(Options):
+    """What a checkpoint remembers of the command line; a file's name stands without its folder."""
+
+    output: str = option("", help="Name of the result's file")
+    depth: int = option(8, help="Bits a sample")
+    recipe: bool = option(True, help="Whether the recipe goes into the file")
+    save_every: int = option(0, help="Iterations between checkpoints", low=0)
+    device: str = option("auto", help="Where the work was done")

@@ -1,0 +1,257 @@
+"""The commands that make pictures: stylize, texture, resume."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from katazome.api import DEFAULT_METHOD, Session, Work
+from katazome.cli import declare
+from katazome.cli.download import Download
+from katazome.cli.drive import Sink, drive
+from katazome.cli.settings import Caller, ResumeSettings, StylizeSettings, WorkSettings
+from katazome.cli.show import show_for
+from katazome.descent.checkpoint import checkpoint_path, read_header
+from katazome.descent.loop import Checkpoint
+from katazome.device import free_memory, resident_memory
+from katazome.errors import OptionError, OutputError, PictureError
+from katazome.methods.base import Method, get_method, list_methods
+from katazome.options import Options
+from katazome.pictures.write import check_target, default_name
+from katazome.weights.flavours import VGGWeights, open_vgg
+
+
+def _by_method(*, content: bool) -> dict[str, type[Options]]:
+    methods = [m for m in list_methods() if m.content == content]
+    methods.sort(key=lambda m: m.name != DEFAULT_METHOD)
+    return {m.name: m.options for m in methods}
+
+
+def _presets(methods: Sequence[Method]) -> str:
+    named = [f"{', '.join(m.presets)} ({m.name})" for m in methods if m.presets]
+    return ": " + "; ".join(named) if named else ""
+
+
+def _stylize(content: str, *styles: str, **given: Any) -> int:
+    settings = StylizeSettings.from_json(declare.values_of(StylizeSettings, given))
+    if not styles:
+        raise OptionError("no style picture was given; name one or several after the content picture")
+    method = get_method(settings.method)
+    if not method.content:
+        raise OptionError(f"{method.name} restyles no picture; use `katazome {method.name}`")
+    return _make(method, content, styles, settings, given)
+
+
+def _texture(*sources: str, **given: Any) -> int:
+    settings = WorkSettings.from_json(declare.values_of(WorkSettings, given))
+    if not sources:
+        raise OptionError("no source picture was given; name one or several")
+    return _make(get_method("texture"), None, sources, settings, given)
+
+
+def _make(
+    method: Method,
+    content: str | None,
+    styles: Sequence[str],
+    settings: WorkSettings,
+    given: Mapping[str, Any],
+) -> int:
+    options = {k: v for k, v in given.items() if k not in declare.declared({"": type(settings)})}
+    _check_options(method, settings.preset, options)
+    inputs = [*([] if content is None else [content]), *styles, *_start_file(options)]
+    if inputs.count("-") > 1:
+        raise OptionError("standard input (-) is given twice; it can be read only once")
+    if settings.plan:
+        output = "-"
+    else:
+        output = settings.output if settings.output is not None else _made_name(content, styles)
+        _check_output(output, settings)
+    session = Session(device=settings.device, weights=_weights(settings.weights, quiet=settings.quiet))
+    work = session.prepare(
+        content,
+        styles,
+        method=method.name,
+        preset=settings.preset,
+        preview=settings.preview,
+        **options,
+    )
+    caller = Caller(
+        output="-" if output == "-" else Path(output).name,
+        depth=settings.depth,
+        recipe=settings.recipe,
+        save_every=settings.save_every,
+        device=settings.device,
+    )
+    _notes(work, quiet=settings.quiet)
+    if settings.plan:
+        print(work.plan.sentence(work.plan.seconds()))
+        _warn_of_memory(work, session, quiet=settings.quiet)
+        return 0
+    return _run(Sink(output, settings.overwrite, caller, work), session, quiet=settings.quiet)
+
+
+def _run(sink: Sink, session: Session, resume: Checkpoint | None = None, *, quiet: bool) -> int:
+    seconds = 0.0
+    if not quiet:
+        seconds = sink.work.plan.seconds()
+        _say(sink.work.plan.sentence(seconds))
+        _warn_of_memory(sink.work, session, quiet=quiet)
+    return drive(sink, show_for(sink.work.plan, seconds, quiet=quiet), resume, quiet=quiet)
+
+
+def _check_options(method: Method, preset: str | None, options: Mapping[str, Any]) -> None:
+    """Name the methods that have what the chosen one has not."""
+    own = declare.declared({"": method.options})
+    for name in options:
+        if name not in own:
+            others = [m.name for m in list_methods() if name in declare.declared({"": m.options})]
+            raise OptionError(f"{method.name} has no --{name.replace('_', '-')}; {_have(others)}")
+    if preset is not None and preset not in method.presets:
+        others = [m.name for m in list_methods() if preset in m.presets]
+        if others:
+            raise OptionError(f"{method.name} has no preset '{preset}'; {_have(others)}")
+
+
+def _have(methods: Sequence[str]) -> str:
+    ways = [f"--method {m}" if get_method(m).content else f"`katazome {m}`" for m in methods]
+    return f"it belongs to {' and '.join(ways)}"
+
+
+def _start_file(options: Mapping[str, Any]) -> list[str]:
+    init = options.get("init")
+    return [] if init in (None, "content", "random", "style") else [str(init)]
+
+
+def _made_name(content: str | None, styles: Sequence[str]) -> str:
+    stems = ["picture" if s == "-" else Path(s).stem or "picture" for s in styles]
+    if content is None:
+        return default_name(stems[0], [*stems[1:], "texture"])
+    return default_name("picture" if content == "-" else Path(content).stem or "picture", stems)
+
+
+def _check_output(output: str, settings: WorkSettings) -> None:
+    path = check_target(output, overwrite=settings.overwrite, depth=settings.depth)
+    if path is None:
+        if settings.save_every:
+            raise OptionError("--save-every needs a file to write to, not standard output; give -o FILE")
+        _refuse_terminal()
+        return
+    checkpoint = checkpoint_path(path)
+    if checkpoint.exists() and not settings.overwrite:
+        raise OutputError(
+            f"'{checkpoint}' of earlier work is there; go on with it: katazome resume {checkpoint}, "
+            "or --overwrite to begin anew"
+        )
+
+
+def _refuse_terminal() -> None:
+    if sys.stdout.isatty():
+        raise OptionError("standard output is the terminal; send it to a file or a program, or give -o FILE")
+
+
+def _weights(file: str | None, *, quiet: bool) -> VGGWeights:
+    with Download("weights vgg19", quiet=quiet) as progress:
+        return open_vgg(file, progress=progress)
+
+
+def _notes(work: Work, *, quiet: bool) -> None:
+    for role, picture in work.inputs.named():
+        for note in () if quiet else picture.notes:
+            _say(f"{role} '{picture.name}': {note}")
+
+
+def _warn_of_memory(work: Work, session: Session, *, quiet: bool) -> None:
+    held = resident_memory() if session.device.type != "cuda" else 0
+    needed, free = work.plan.memory - held, free_memory(session.device)
+    if needed > free and not quiet:
+        _say(
+            f"warning: this needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free; "
+            "close other programs, take a smaller --size, or --tile 256"
+        )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _resume(checkpoint: str, **given: Any) -> int:
+    settings = ResumeSettings.from_json(given)
+    path = Path(checkpoint)
+    header = read_header(path)
+    try:
+        caller, threads = Caller.from_json(header["caller"]), int(header["threads"])
+    except (OptionError, KeyError, TypeError, ValueError) as error:
+        raise PictureError(f"{path} was not written by this version's command line: {error}") from error
+    output, overwrite = _resumed_output(path, caller, settings)
+    check_target(output, overwrite=overwrite, depth=caller.depth)
+    if output == "-":
+        _refuse_terminal()
+    if 0 < threads <= (os.cpu_count() or 1):
+        torch.set_num_threads(threads)  # sums are then the same to the last bit
+    device = caller.device if settings.device is None else settings.device
+    session = Session(device=device, weights=_weights(settings.weights, quiet=settings.quiet))
+    work, state, _ = session.resume(path)
+    here = Caller.from_json(
+        {**caller.to_json(), "output": "-" if output == "-" else Path(output).name, "device": device}
+    )
+    return _run(Sink(output, overwrite, here, work), session, state, quiet=settings.quiet)
+
+
+def _resumed_output(path: Path, caller: Caller, settings: ResumeSettings) -> tuple[str, bool]:
+    """Return where the result goes and whether it may replace what is there."""
+    # only the name is believed, not a folder that a file from elsewhere might hold
+    own = caller.output if caller.output in ("", "-") else str(path.parent / Path(caller.output).name)
+    if settings.output is None:
+        if not own:
+            raise OptionError(f"{path} does not say where its picture was going; give -o FILE")
+        return own, True
+    if settings.output == "-":
+        return "-", False
+    same = own not in ("", "-") and Path(settings.output).absolute() == Path(own).absolute()
+    return settings.output, settings.overwrite or same
+
+
+_RESTYLING: declare.Classes = {"": StylizeSettings, **_by_method(content=True)}
+_GROWING: declare.Classes = {"": WorkSettings, **_by_method(content=False)}
+
+CLASSES: Mapping[str, declare.Classes] = {
+    "stylize": _RESTYLING,
+    "texture": _GROWING,
+    "resume": {"": ResumeSettings},
+}
+"""The option classes of each command here."""
+
+stylize = declare.command(
+    _stylize,
+    [
+        declare.argument("content", "The picture to restyle; - reads standard input"),
+        declare.argument("style", "One or several pictures whose look it takes", several=True),
+    ],
+    CLASSES["stylize"],
+    {
+        "method": ": " + " | ".join(m for m in _RESTYLING if m),
+        "preset": _presets([m for m in list_methods() if m.content]),
+    },
+)
+
+texture = declare.command(
+    _texture,
+    [
+        declare.argument(
+            "source", "One or several pictures of a texture; - reads standard input", several=True
+        )
+    ],
+    CLASSES["texture"],
+    {"preset": _presets([m for m in list_methods() if not m.content])},
+)
+
+resume = declare.command(
+    _resume,
+    [declare.argument("checkpoint", "The checkpoint, a file such as out.png.checkpoint")],
+    CLASSES["resume"],
+)

