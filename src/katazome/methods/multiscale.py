@@ -6,7 +6,9 @@ The style loss is summed over octaves of the result and of the style picture; co
 full scale only. Departures: both sides are halved by the same operator, the first source's five
 taps, so that every pixel has the same weight (direct quartering by two-tap interpolation leaves
 three quarters of the pixels without gradient, and made noise), with reflected borders; five Gram
-layers instead of two; octaves stop at 64 px; coarse to fine in time as well.
+layers instead of two; octaves stop at 64 px; coarse to fine in time as well; means and deviations
+of the layers join their Gram matrices, which alone leave the contrast of large areas open (as in
+Galerne et al., "Scaling painting style transfer", EGSR 2024).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ PRESETS = {
         summary="",
         options={
             "octaves": 5,
+            "moment_weight": 0.0,
             "style_layers": ("pool1", "conv3_2"),
             "layer_weights": (100 * _RAW**2 / 64**2, 100 * _RAW**2 / 256**2),
             "style_weight": 5.0,  # summed, not averaged, over octaves
@@ -46,6 +49,12 @@ PRESETS = {
 class MultiscaleOptions(StyleOptions):
     """Options of ``multiscale``."""
 
+    moment_weight: float = option(
+        0.3,
+        help="Weight of the layers' means and deviations beside their Gram matrices, over the style's weight",
+        low=0,
+        group="Weights",
+    )
     octaves: int = option(
         3,
         help="Octaves of the pyramid inside the style loss; fewer where the picture is small",
