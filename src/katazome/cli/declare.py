@@ -26,7 +26,9 @@ _GROUPS = {
     for place, name in enumerate(("Output", "Picture", "Look", "Work", "Weights", "Machine"))
 }
 _SHORT = {"output": "-o"}
-_HUGE = 1e9  # no one counts so far
+HUGE = 1e9
+"""A limit above this is none that a person need be told of."""
+
 _YES = {"1", "true", "yes", "on"}
 _NO = {"0", "false", "no", "off"}
 
@@ -58,7 +60,7 @@ class Declared:
         if self.info.choices:
             named = [c for c in self.info.choices if c]
             return "" if all(c in words for c in named) else " | ".join(named)
-        at_least_nothing = self.info.low == 0 and (self.info.high is None or self.info.high > _HUGE)
+        at_least_nothing = self.info.low == 0 and (self.info.high is None or self.info.high > HUGE)
         return "" if at_least_nothing else self.info.range_text
 
     def default_text(self) -> str:

