@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -114,7 +116,7 @@ class Sink:
 def drive(sink: Sink, show: Show, resume: Checkpoint | None = None, *, quiet: bool = False) -> int:
     """Run the work to its end or to an interruption, and return the exit code."""
     every = sink.settings.save_every
-    with Interrupt(quiet=quiet) as interrupt, show:
+    with Interrupt(quiet=quiet) as interrupt, show, _last_saved(sink, show):
         for number, step in enumerate(sink.work.steps(resume)):
             show.step(step)
             if step.note:
@@ -130,6 +132,17 @@ def drive(sink: Sink, show: Show, resume: Checkpoint | None = None, *, quiet: bo
             if every and number and number % every == 0:
                 sink.keep(step)
     raise AssertionError("the stream ended without a last step")
+
+
+@contextmanager
+def _last_saved(sink: Sink, show: Show) -> Iterator[None]:
+    """Where the work is ended at once, say what there is to go on from."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if sink.checkpoint is not None and sink.checkpoint.exists():
+            show.note(f"ended at once; to go on from what was saved last: katazome resume {sink.checkpoint}")
+        raise
 
 
 def _done(output: str, step: Step) -> str:

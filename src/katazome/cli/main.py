@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        _tell("interrupted; nothing of this run was kept")
+        _tell("interrupted")
         return INTERRUPTED
     except Exception as error:
         if os.environ.get("KATAZOME_DEBUG", "") == "1":

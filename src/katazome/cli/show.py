@@ -14,6 +14,7 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
 from katazome.descent.loop import Step
 from katazome.objective.plan import Plan, duration
@@ -74,11 +75,11 @@ class Forecast:
 
 
 def describe(step: Step, left: float) -> str:
-    """Return a step in words: scale, iteration, terms, time left."""
+    """Return a step in words: scale, iteration, time left, terms (which a narrow terminal cuts off)."""
     terms = " ".join(f"{name} {value:.3g}" for name, value in step.terms.items())
     return (
         f"scale {step.scale + 1}/{step.scales}  {step.width} x {step.height}  "
-        f"iteration {step.index + 1}/{step.count}  {terms}  {duration(left)} left"
+        f"iteration {step.index + 1}/{step.count}  {duration(left)} left  {terms}"
     )
 
 
@@ -126,9 +127,10 @@ class Bar(AbstractContextManager["Bar"]):
         self._progress = Progress(
             BarColumn(bar_width=20),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
             console=console,
             transient=True,
+            expand=True,
         )
         self._task: TaskID | None = None
         self._drawn = 0.0

@@ -89,8 +89,10 @@ def _make(
     )
     _notes(work, quiet=settings.quiet)
     if settings.plan:
-        print(work.plan.sentence(work.plan.seconds()))
-        _warn_of_memory(work, session, quiet=settings.quiet)
+        warning = _memory_warning(work, session)
+        print(work.plan.sentence(work.plan.seconds()), flush=True)
+        if warning and not settings.quiet:
+            _say(warning)
         return 0
     return _run(Sink(output, settings.overwrite, caller, work), session, quiet=settings.quiet)
 
@@ -98,9 +100,11 @@ def _make(
 def _run(sink: Sink, session: Session, resume: Checkpoint | None = None, *, quiet: bool) -> int:
     seconds = 0.0
     if not quiet:
+        warning = _memory_warning(sink.work, session)
         seconds = sink.work.plan.seconds()
         _say(sink.work.plan.sentence(seconds))
-        _warn_of_memory(sink.work, session, quiet=quiet)
+        if warning:
+            _say(warning)
     return drive(sink, show_for(sink.work.plan, seconds, quiet=quiet), resume, quiet=quiet)
 
 
@@ -165,14 +169,16 @@ def _notes(work: Work, *, quiet: bool) -> None:
             _say(f"{role} '{picture.name}': {note}")
 
 
-def _warn_of_memory(work: Work, session: Session, *, quiet: bool) -> None:
+def _memory_warning(work: Work, session: Session) -> str:
+    """Return a sentence when the work needs more than is free; to be asked before anything is measured."""
     held = resident_memory() if session.device.type != "cuda" else 0
     needed, free = work.plan.memory - held, free_memory(session.device)
-    if needed > free and not quiet:
-        _say(
-            f"warning: this needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free; "
-            "close other programs, take a smaller --size, or --tile 256"
-        )
+    if needed <= free:
+        return ""
+    return (
+        f"warning: this needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free; "
+        "close other programs, take a smaller --size, or --tile 256"
+    )
 
 
 def _say(text: str) -> None:
