@@ -1,0 +1,72 @@
+"""The program in this process and as a process, on small pictures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from katazome.cli import stylize
+from katazome.cli.main import main
+from tests.tiny import tiny_vgg
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with ``photo.jpg`` and ``painting.jpg`` in it."""
+    for source, name in (("coffee.jpg", "photo.jpg"), ("wheat_field.jpg", "painting.jpg")):
+        with Image.open(ROOT / "examples/pictures" / source) as image:
+            image.resize((120, 96)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def katazome(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """The program in this process, with the tiny network; returns the exit code."""
+    monkeypatch.setattr(stylize, "open_vgg", lambda *_, **__: tiny_vgg())
+    monkeypatch.setenv("KATAZOME_HEAP", "0")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield lambda *arguments: main([str(a) for a in arguments])
+    torch.set_num_threads(threads)
+
+
+def files() -> list[str]:
+    """The names in the current folder."""
+    return sorted(path.name for path in Path.cwd().iterdir())
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The variables of a process: one thread, so that a busy machine does not slow it down tenfold."""
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "100",
+        "TERM": "xterm",
+        "PYTHONPATH": str(ROOT),
+        **more,
+    }
+
+
+def program(*arguments: object, tiny: bool = False) -> list[str]:
+    """The command line of the program as a process."""
+    start = ["-m", "tests.cli.tiny_program"] if tiny else ["-m", "katazome.cli.main"]
+    return [sys.executable, *start, *(str(a) for a in arguments)]
+
+
+def ran(
+    *arguments: object, tiny: bool = False, given: bytes = b"", **env: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the program as a process to its end."""
+    return subprocess.run(
+        program(*arguments, tiny=tiny), input=given, capture_output=True, timeout=120, env=environment(**env)
+    )

@@ -1,0 +1,12 @@
+"""The program itself, with the tiny network in place of the real one."""
+
+from typing import Any
+
+from katazome.cli import stylize
+from katazome.cli.main import run
+from tests.tiny import tiny_vgg
+
+if __name__ == "__main__":
+    commands: Any = stylize
+    commands.open_vgg = lambda *_, **__: tiny_vgg()
+    run()
