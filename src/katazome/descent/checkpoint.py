@@ -76,7 +76,9 @@ def read_checkpoint(path: Path) -> tuple[Checkpoint, dict[str, Any], dict[str, T
     try:
         with safe_open(path, framework="pt") as file:
             place = json.loads((file.metadata() or {})["katazome"])
-            tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            # Copied: tensors of a file lie at other addresses modulo 64 than those that torch makes,
+            # and sums are taken in another order there, so the last bits would differ.
+            tensors: dict[str, Tensor] = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         if place["format"] != FORMAT:
             raise PictureError(
                 f"{path} is a checkpoint of format {place['format']}, this version reads {FORMAT}; "
