@@ -147,7 +147,7 @@ def _name(member: Any) -> str:
     if member is NoneType:
         return "nothing"
     if typing.get_origin(member) is tuple:
-        return f"a list of {typing.get_args(member)[0].__name__}"
+        return "a list of numbers" if typing.get_args(member)[0] in (int, float) else "a list of names"
     plain = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
     return plain.get(member) or str(member.__name__)
 
