@@ -53,7 +53,7 @@ def wait_for_file(process: subprocess.Popen[bytes], path: Path) -> None:
     assert path.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_keeps_picture_and_checkpoint(expected: bytes, number: signal.Signals) -> None:
     with begun(*LONG, "-o", "out.png") as process:
         wait_for_line(process, b"scale 2/2")

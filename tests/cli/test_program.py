@@ -56,6 +56,7 @@ def test_the_real_network_through_pipes(folder: Path) -> None:
     assert all(len(line) < 200 for line in lines)
 
 
+@pytest.mark.slow
 def test_the_real_network_resumes_to_the_same_picture(folder: Path) -> None:
     whole = ran(*REAL, "--iterations", "4", "-o", "whole.png")
     assert whole.returncode == 0, whole.stderr

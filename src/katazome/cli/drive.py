@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -24,7 +24,8 @@ from katazome.pictures.write import write
 INTERRUPTED = 130
 """Exit code of work that was stopped, with the picture kept."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
+"""What is taken as an interruption; the last comes when a terminal or a connection is closed."""
 
 
 class Interrupt:
@@ -37,7 +38,10 @@ class Interrupt:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._stop) for s in _SIGNALS}
+            for number in _SIGNALS:
+                # under nohup a closed terminal is to be ignored
+                if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._stop)
         return self
 
     def __exit__(
@@ -57,7 +61,8 @@ class Interrupt:
         self.asked = True
         if not self._quiet:
             # not print: the signal may have come in the middle of one
-            os.write(2, b"\nending this step, then keeping the picture; Ctrl-C again ends at once\n")
+            with suppress(OSError):
+                os.write(2, b"\nending this step, then keeping the picture; Ctrl-C again ends at once\n")
 
 
 @dataclass
