@@ -3,10 +3,11 @@
 Source: Gatys, Ecker & Bethge, "Image style transfer using convolutional neural networks", CVPR
 2016. Equations: content eq. 1, Gram eq. 3, style eq. 4 and 5, sum eq. 7, as read in
 :mod:`katazome.losses`. Departures: the start is the content at a coarse scale, not noise; the
-border is reflected, not black; pooling is the maximum (the average by ``--pooling average``).
+border is reflected, not black; pooling is the maximum.
 
-Defaults: layers relu1_1 ... relu5_1 and relu4_2 are the paper's. The balance (style 100 against
-content 1 at strength 0.5) was chosen by eye on the normalised network.
+Defaults: layers relu1_1 ... relu5_1 and relu4_2 are the paper's. The balance (style 30 against
+content 1 at strength 0.5) was chosen by eye on the normalised network. Pooling by the average, the
+paper's own choice, leaves a lattice of dots in smooth places where content and style disagree.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from katazome.methods.base import Engine, Inputs, Preset, Task, register
 from katazome.methods.options import StyleOptions
 from katazome.methods.wiring import Wiring
 
-BALANCE = 150.0
+BALANCE = 30.0
 
 # Activations of the raw network on pixels 0..255 are about 57 times those of the normalised one
 # (each filter's mean activation 1): content terms shrink by 57^2, style terms by 57^4.
@@ -28,20 +29,29 @@ def _by_channels(style: float, raw: bool) -> tuple[float, ...]:
     return tuple((style if raw else style * _RAW**2) / c**2 for c in _CHANNELS)
 
 
-def _peer(style: float, content: float, **options: object) -> Preset:
+def _peer(summary: str, style: float, content: float, **options: object) -> Preset:
     common = {"content_weight": content, "style_weight": 1.0, "scales": 1, "precision": "float32", **options}
     return Preset(
-        summary="",
+        summary=summary,
         options={**common, "layer_weights": _by_channels(style, raw=False)},
         caffe={"layer_weights": _by_channels(style, raw=True)},
     )
 
 
 PRESETS = {
-    "neural-style": _peer(100.0, 5.0, init="random", iterations=1000, padding="zeros"),
-    "gatys-release": _peer(1000.0, 1.0, init="content", iterations=500, padding="zeros"),
+    "neural-style": _peer(
+        "jcjohnson/neural-style's defaults", 100.0, 5.0, init="random", iterations=1000, padding="zeros"
+    ),
+    "gatys-release": _peer(
+        "leongatys/PytorchNeuralStyleTransfer, its first stage",
+        1000.0,
+        1.0,
+        init="content",
+        iterations=500,
+        padding="zeros",
+    ),
     "seed0": Preset(
-        summary="",
+        summary="the base loss of the first source document, eq. 1 to 6",
         options={
             "content_weight": 5.0,
             "style_weight": 0.002 * _RAW**2,

@@ -20,13 +20,13 @@ from katazome.methods.options import StyleOptions
 from katazome.methods.wiring import Wiring
 from katazome.options import option
 
-BALANCE = 150.0
+BALANCE = 30.0
 
 _RAW = 57.0
 
 PRESETS = {
     "dsanno": Preset(
-        summary="",
+        summary="dsanno/chainer-high-resolution-texture-transfer's defaults",
         options={
             "octaves": 5,
             "moment_weight": 0.0,

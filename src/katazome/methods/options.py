@@ -40,7 +40,7 @@ class DescentOptions(Options):
         group="Look",
     )
     iterations: int = option(
-        60,
+        50,
         help="Iterations at the last scale; coarser scales get more in proportion",
         low=1,
         aliases=("num-iterations", "max-iterations", "steps", "num-iter"),
@@ -94,7 +94,7 @@ class DescentOptions(Options):
         group="Weights",
     )
     pooling: str = option(
-        "average",
+        "max",
         help="Pooling of the network",
         choices=("max", "average"),
         aliases=("pooling-type",),

@@ -24,7 +24,7 @@ STRIDE = 16
 
 PRESETS = {
     "snelgrove": Preset(
-        summary="",
+        summary="wxs/subjective-functions' defaults",
         options={
             "octaves": 4,
             "scales": 1,
@@ -37,7 +37,7 @@ PRESETS = {
         },
     ),
     "gatys2015": Preset(
-        summary="",
+        summary="leongatys/DeepTextures' layers",
         options={
             "octaves": 1,
             "scales": 1,

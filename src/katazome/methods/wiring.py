@@ -32,7 +32,7 @@ from katazome.pictures.read import Picture
 from katazome.pictures.resize import parse_size, resize, shrink, shrink_five_tap
 from katazome.statistics.guides import carry
 
-FINE_SHARE = 0.3
+FINE_SHARE = 0.25
 """Part of the last scale that runs in float32 under ``auto``: bfloat16 has found the way by then."""
 
 HISTORY = 10
