@@ -85,7 +85,6 @@ def fitted(pixels: Tensor, height: int) -> Tensor:
 
 def save(name: str, rows: list[list[tuple[str, Tensor]]], cell: int) -> None:
     """Write a sheet to docs/pictures."""
-    SHEETS.mkdir(exist_ok=True)
     write(sheet(rows, cell=cell), SHEETS / f"{name}.jpg", overwrite=True)
 
 
@@ -100,6 +99,7 @@ def texture(session: Session) -> Tensor:
 def main() -> None:
     """Make what is missing, then the sheets named on the command line (all by default)."""
     KEPT.mkdir(parents=True, exist_ok=True)
+    SHEETS.mkdir(exist_ok=True)
     session = Session()
 
     def source(name: str) -> Tensor:

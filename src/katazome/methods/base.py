@@ -84,6 +84,23 @@ class Preset:
         return {**self.options, **(self.caffe if flavour == "caffe" else {})}
 
 
+RAW = 57.0
+"""Activations of the raw Caffe network on pixels 0..255, over those of the normalised one.
+
+Presets of programs made for the raw one are translated with it, over the whole objective: content
+terms shrink by RAW^2 and style terms by RAW^4, so against content kept as it is, style weights grow
+by RAW^2. Exact it cannot be: normalising rescaled the filters one by one.
+"""
+
+
+def smoothness_of_bytes(weight: float) -> tuple[float, float]:
+    """Translate a weight of summed squared differences on pixels 0..255.
+
+    Returns the weights on [0, 1] for the normalised network and for the raw one.
+    """
+    return weight * (255 / RAW) ** 2, weight * 255**2
+
+
 Build = Callable[[Inputs, Any, Engine], Task]
 
 

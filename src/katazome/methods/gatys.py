@@ -12,57 +12,57 @@ paper's own choice, leaves a lattice of dots in smooth places where content and 
 
 from __future__ import annotations
 
-from katazome.methods.base import Engine, Inputs, Preset, Task, register
+from katazome.methods.base import RAW, Engine, Inputs, Preset, Task, register, smoothness_of_bytes
 from katazome.methods.options import StyleOptions
 from katazome.methods.wiring import Wiring
 
 BALANCE = 30.0
 
-# Activations of the raw network on pixels 0..255 are about 57 times those of the normalised one
-# (each filter's mean activation 1): content terms shrink by 57^2, style terms by 57^4.
-_RAW = 57.0
 _CHANNELS = (64, 128, 256, 512, 512)
 
 
-def _by_channels(style: float, raw: bool) -> tuple[float, ...]:
-    """Layer weights of programs that divide the Gram matrix by channels too: style / C^2 per layer."""
-    return tuple((style if raw else style * _RAW**2) / c**2 for c in _CHANNELS)
-
-
-def _peer(summary: str, style: float, content: float, **options: object) -> Preset:
-    common = {"content_weight": content, "style_weight": 1.0, "scales": 1, "precision": "float32", **options}
+def _peer(summary: str, style: float, content: float, smoothness: float, **options: object) -> Preset:
+    """Settings of a program that divides the Gram matrix by channels too: layer weights style / C^2."""
+    translated, raw = smoothness_of_bytes(smoothness)
+    common = {
+        "content_weight": content,
+        "style_weight": 1.0,
+        "scales": 1,
+        "padding": "zeros",
+        "precision": "float32",
+        "smoothness": translated,
+        "smoothness_as_sum": True,
+        **options,
+    }
     return Preset(
         summary=summary,
-        options={**common, "layer_weights": _by_channels(style, raw=False)},
-        caffe={"layer_weights": _by_channels(style, raw=True)},
+        options={**common, "layer_weights": tuple(style * RAW**2 / c**2 for c in _CHANNELS)},
+        caffe={"layer_weights": tuple(style / c**2 for c in _CHANNELS), "smoothness": raw},
     )
 
 
 PRESETS = {
+    # Its smoothness has the gradient of half the squares, and pixels to 256 (taken as 255 here).
     "neural-style": _peer(
-        "jcjohnson/neural-style's defaults", 100.0, 5.0, init="random", iterations=1000, padding="zeros"
+        "jcjohnson/neural-style's defaults", 100.0, 5.0, 0.0005, init="random", iterations=1000
     ),
     "gatys-release": _peer(
-        "leongatys/PytorchNeuralStyleTransfer, its first stage",
-        1000.0,
-        1.0,
-        init="content",
-        iterations=500,
-        padding="zeros",
+        "leongatys/PytorchNeuralStyleTransfer, its first stage", 1000.0, 1.0, 0.0, iterations=500
     ),
     "seed0": Preset(
         summary="the base loss of the first source document, eq. 1 to 6",
         options={
             "content_weight": 5.0,
-            "style_weight": 0.002 * _RAW**2,
-            "smoothness": 0.001,
+            "style_weight": 0.002 * RAW**2,
+            "smoothness": smoothness_of_bytes(0.001)[0],
+            "smoothness_as_sum": True,
             "style_layers": ("relu4_1", "relu5_1"),
             "layer_weights": (0.5, 0.5),
             "iterations": 1000,
             "scales": 1,
             "init": "random",
         },
-        caffe={"style_weight": 0.002},
+        caffe={"style_weight": 0.002, "smoothness": smoothness_of_bytes(0.001)[1]},
     ),
 }
 

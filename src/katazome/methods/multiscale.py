@@ -15,14 +15,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from katazome.methods.base import Engine, Inputs, Preset, Task, register
+from katazome.methods.base import RAW, Engine, Inputs, Preset, Task, register, smoothness_of_bytes
 from katazome.methods.options import StyleOptions
 from katazome.methods.wiring import Wiring
 from katazome.options import option
 
 BALANCE = 30.0
-
-_RAW = 57.0
 
 PRESETS = {
     "dsanno": Preset(
@@ -31,7 +29,7 @@ PRESETS = {
             "octaves": 5,
             "moment_weight": 0.0,
             "style_layers": ("pool1", "conv3_2"),
-            "layer_weights": (100 * _RAW**2 / 64**2, 100 * _RAW**2 / 256**2),
+            "layer_weights": (100 * RAW**2 / 64**2, 100 * RAW**2 / 256**2),
             "style_weight": 5.0,  # summed, not averaged, over octaves
             "content_weight": 5.0,
             "scales": 1,
@@ -39,8 +37,13 @@ PRESETS = {
             "init": "random",
             "padding": "zeros",
             "precision": "float32",
+            "smoothness": smoothness_of_bytes(0.001)[0],
+            "smoothness_as_sum": True,
         },
-        caffe={"layer_weights": (100 / 64**2, 100 / 256**2)},
+        caffe={
+            "layer_weights": (100 / 64**2, 100 / 256**2),
+            "smoothness": smoothness_of_bytes(0.001)[1],
+        },
     ),
 }
 

@@ -77,6 +77,9 @@ class DescentOptions(Options):
         aliases=("tv-weight",),
         group="Weights",
     )
+    smoothness_as_sum: bool = option(
+        False, help="Sum the smoothness over pixels instead, as eq. 6 of the first source", group="Weights"
+    )
     style_layers: tuple[str, ...] = option(
         STYLE_LAYERS, help="Layers whose statistics make the look", group="Weights"
     )

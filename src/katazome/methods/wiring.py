@@ -87,7 +87,6 @@ class Wiring:
     """(height, width) of the result; None reads it from the options and the content."""
     own_scale: bool = False
     """Styles keep their own pixel size at the last scale (textures) instead of the picture's."""
-    smoothness_as_sum: bool = False
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -196,7 +195,7 @@ class Wiring:
             if not halvings and content is not None and self.content_weight:
                 losses.append(self._content_loss(encoder, content))
             octaves.append(Octave(halvings, tuple(losses)))
-        smoothness = Smoothness(self.options.smoothness, self.smoothness_as_sum, self.wrap)
+        smoothness = Smoothness(self.options.smoothness, self.options.smoothness_as_sum, self.wrap)
         return Objective(encoder, octaves, shrink_result, smoothness, self.tile)
 
     def _look(self, encoder: Encoder, looks: Sequence[Layer], stage: Stage) -> Look:
