@@ -46,6 +46,11 @@ def supports_bfloat16(device: torch.device) -> bool:
     return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16") or abilities.get("bf16"))
 
 
+def exact_dtype(device: torch.device) -> torch.dtype:
+    """The widest arithmetic for small sums and solves: float64, which Apple's GPUs do not have."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that can be taken now: on the card, or in main memory (also within a container's limit)."""
     if device.type == "cuda":
@@ -56,10 +61,19 @@ def free_memory(device: torch.device) -> int:
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
         try:
-            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+            taken = int(Path(used).read_text()) - _reclaimable(Path(used).with_name("memory.stat"))
+            free = min(free, int(Path(limit).read_text()) - taken)
         except (OSError, ValueError):
             continue
     return max(0, free)
+
+
+def _reclaimable(statistics: Path) -> int:
+    """Bytes of files kept in memory, which a container's usage counts but gives up when asked."""
+    for line in statistics.read_text().splitlines():
+        if line.startswith(("inactive_file ", "total_inactive_file ")):
+            return int(line.split()[1])
+    return 0
 
 
 def _available_main_memory() -> int:

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from katazome.device import exact_dtype
+
 State = dict[str, Tensor]
 
 _LEAST_COSINE = 1e-6
@@ -78,7 +80,7 @@ class LBFGS:
         if not self._count:
             # Zeros, not unwritten memory: all of it goes into the state, and so into files.
             self._s, self._y = s.new_zeros(self.history, len(s)), s.new_zeros(self.history, len(s))
-            small = {"dtype": torch.float64, "device": s.device}
+            small = {"dtype": exact_dtype(s.device), "device": s.device}
             self._sy = torch.zeros(self.history, self.history, **small)  # type: ignore[call-overload]
             self._yy = torch.zeros(self.history, self.history, **small)  # type: ignore[call-overload]
         curvature, lengths = torch.dot(s, y), torch.dot(s, s).sqrt() * torch.dot(y, y).sqrt()
@@ -91,8 +93,8 @@ class LBFGS:
         self._count += 1
         used = min(self._count, self.history)
         pair = torch.stack([self._s[slot], self._y[slot]], dim=1)
-        by_s = (self._s[:used] @ pair).double()
-        by_y = (self._y[:used] @ pair).double()
+        by_s = (self._s[:used] @ pair).to(self._sy)
+        by_y = (self._y[:used] @ pair).to(self._sy)
         self._sy[:used, slot], self._sy[slot, :used] = by_s[:, 1], by_y[:, 0]
         self._yy[:used, slot] = self._yy[slot, :used] = by_y[:, 1]
 
@@ -103,12 +105,16 @@ class LBFGS:
         s, y = self._s[:used], self._y[:used]
         sy = self._sy[order][:, order]
         yy = self._yy[order][:, order]
-        sg, yg = (s @ g).double()[order], (y @ g).double()[order]
+        sg, yg = (s @ g).to(sy)[order], (y @ g).to(sy)[order]
         curvatures = sy.diagonal()
         void = (curvatures == 0).to(curvatures)
         upper = torch.triu(sy) + torch.diag(void)
         last = self._yy[newest, newest]
-        gamma = torch.where(last > 0, self._sy[newest, newest] / last.clamp_min(1e-300), self._fallback(g))
+        gamma = torch.where(
+            last > 0,
+            self._sy[newest, newest] / last.clamp_min(torch.finfo(last.dtype).tiny),
+            self._fallback(g),
+        )
         u = torch.linalg.solve_triangular(upper, sg.unsqueeze(1), upper=True)
         inner = (torch.diag(curvatures) + gamma * yy) @ u - gamma * yg.unsqueeze(1)
         v = torch.linalg.solve_triangular(upper.t(), inner, upper=False)
@@ -123,8 +129,8 @@ class LBFGS:
         The mean over good pairs; without any, the first step's: a scale of zero would stand still.
         """
         curvature, length = self._sy.diagonal().sum(), self._yy.diagonal().sum()
-        first = (self.first_step / _rms(g)).double()
-        return torch.where(length > 0, curvature / length.clamp_min(1e-300), first)
+        first = (self.first_step / _rms(g)).to(self._sy)
+        return torch.where(length > 0, curvature / length.clamp_min(torch.finfo(length.dtype).tiny), first)
 
     def shown(self, picture: Tensor) -> Tensor:
         """See :class:`Optimiser`: the iterate itself."""

@@ -142,8 +142,7 @@ class Look:
 
     def deviations(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Return (mean, deviation), each (C,), by tap."""
-        one = torch.ones((), dtype=torch.float64)
-        return {k: mean_and_deviation(m, one) for k, m in self.moments.items()}
+        return {k: mean_and_deviation(m, torch.ones_like(m[0, 0])) for k, m in self.moments.items()}
 
 
 def sum_of(tensors: Sequence[Tensor]) -> Tensor:

@@ -17,6 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from katazome.device import exact_dtype
 from katazome.losses.base import Features, Loss, Sums, Window
 from katazome.losses.smoothness import Smoothness
 from katazome.networks.vgg import Encoder, tap
@@ -85,11 +86,13 @@ class Objective:
                     terms[name] = terms[name] + value if name in terms else value
             if self.smoothness is not None and self.smoothness.weight:
                 roughness = self.smoothness.weight * self.smoothness.of(leaf)
-                terms[self.smoothness.name] = roughness.detach().double()
+                terms[self.smoothness.name] = roughness.detach().to(exact_dtype(leaf.device))
                 roots.append(roughness)
                 pulls.append(None)
             if not roots:
-                return Evaluation(leaf.new_zeros((), dtype=torch.float64), terms, torch.zeros_like(picture))
+                return Evaluation(
+                    leaf.new_zeros((), dtype=exact_dtype(leaf.device)), terms, torch.zeros_like(picture)
+                )
             total = torch.stack(list(terms.values())).sum()
             if len(roots) == 1 and roots[0] is leaf and pulls[0] is not None:
                 return Evaluation(total, terms, pulls[0])
@@ -189,7 +192,7 @@ def _derivatives(
             value = loss.weight * loss.value(leaves)
         found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
         pulls.append({n: g for n, g in zip(leaves, found, strict=True) if g is not None})
-        weighted = value.detach().double()
+        weighted = value.detach().to(exact_dtype(value.device))
         values[loss.name] = values[loss.name] + weighted if loss.name in values else weighted
     return values, pulls
 

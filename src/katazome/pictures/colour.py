@@ -89,9 +89,11 @@ def _colour_moments(x: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Weighted mean (3,) and covariance (3,3), float64, summed in chunks so that memory stays small."""
     pixels = x.detach().flatten(2)[0]
     weights = torch.ones_like(pixels[:1]) if weight is None else weight.detach().flatten(2)[0]
-    total, first, second = 0.0, x.new_zeros(3, dtype=torch.float64), x.new_zeros(3, 3, dtype=torch.float64)
+    # On the CPU, wherever the picture is: Apple's GPUs have no float64, and eigh needs it.
+    total = 0.0
+    first, second = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64)
     for start in range(0, pixels.shape[1], _CHUNK):
-        p, w = (v[:, start : start + _CHUNK].double() for v in (pixels, weights))
+        p, w = (v[:, start : start + _CHUNK].to("cpu", torch.float64) for v in (pixels, weights))
         total += w.sum().item()
         first += (p * w).sum(1)
         second += (p * w) @ p.T

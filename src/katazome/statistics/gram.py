@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from katazome.device import exact_dtype
+
 
 def rows(features: Tensor) -> Tensor:
     """View features (B, C, H, W), channels last, as one row for each position: (B*H*W, C)."""
@@ -34,9 +36,9 @@ def gram_sum(features: Tensor, guide: Tensor | None = None) -> Tensor:
 def position_sum(features: Tensor, guide: Tensor | None = None) -> Tensor:
     """Return what a Gram sum is divided by: the number of positions, or the sum of T^2; float64, shape ()."""
     if guide is not None:
-        return guide.double().square().sum() * features.shape[0]
+        return guide.to(exact_dtype(guide.device)).square().sum() * features.shape[0]
     count = features.shape[0] * features.shape[2] * features.shape[3]
-    return torch.tensor(float(count), dtype=torch.float64, device=features.device)
+    return torch.tensor(float(count), dtype=exact_dtype(features.device), device=features.device)
 
 
 def _column(guide: Tensor, features: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from katazome.device import exact_dtype
+
 EPSILON = 1e-5
 """Added to the variance before its root (AdaIN's own constant)."""
 
@@ -26,9 +28,9 @@ def moment_sums(features: Tensor, guide: Tensor | None = None) -> Tensor:
 def guide_sum(features: Tensor, guide: Tensor | None = None) -> Tensor:
     """Return what moment sums are divided by: the number of positions, or the sum of T; float64, shape ()."""
     if guide is not None:
-        return guide.double().sum() * features.shape[0]
+        return guide.to(exact_dtype(guide.device)).sum() * features.shape[0]
     count = features.shape[0] * features.shape[2] * features.shape[3]
-    return torch.tensor(float(count), dtype=torch.float64, device=features.device)
+    return torch.tensor(float(count), dtype=exact_dtype(features.device), device=features.device)
 
 
 def mean_and_deviation(sums: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
