@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from katazome import Session
-from katazome.api import drain
+from katazome.api import DEFAULT_METHOD, drain
 from katazome.pictures.read import read
 from katazome.pictures.sheet import sheet
 from katazome.pictures.write import write
@@ -29,11 +29,11 @@ SHEETS = ROOT / "docs" / "pictures"
 
 STYLIZED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "coffee": ("coffee", "wheat_field", {}),
-    "coffee-gatys": ("coffee", "wheat_field", {"method": "gatys"}),
+    "coffee-multiscale": ("coffee", "wheat_field", {"method": "multiscale"}),
     "chelsea": ("chelsea", "apples", {}),
-    "chelsea-gatys": ("chelsea", "apples", {"method": "gatys"}),
+    "chelsea-multiscale": ("chelsea", "apples", {"method": "multiscale"}),
     "rocket": ("rocket", "toledo", {}),
-    "rocket-gatys": ("rocket", "toledo", {"method": "gatys"}),
+    "rocket-multiscale": ("rocket", "toledo", {"method": "multiscale"}),
     "strength-0.25": ("chelsea", "wheat_field", {"strength": 0.25, "size": 384}),
     "strength-0.5": ("chelsea", "wheat_field", {"strength": 0.5, "size": 384}),
     "strength-0.75": ("chelsea", "wheat_field", {"strength": 0.75, "size": 384}),
@@ -45,15 +45,15 @@ STYLIZED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scale-2": ("rocket", "trees", {"size": 384, "style_scale": 2.0}),
     "preview": ("coffee", "wheat_field", {"preview": True, "size": 1024}),
     "final": ("coffee", "wheat_field", {"size": 1024}),
-    "peer-neural-style": ("coffee", "wheat_field", {"method": "gatys", "preset": "neural-style"}),
-    "peer-gatys-release": ("coffee", "wheat_field", {"method": "gatys", "preset": "gatys-release"}),
+    "peer-neural-style": ("coffee", "wheat_field", {"preset": "neural-style"}),
+    "peer-gatys-release": ("coffee", "wheat_field", {"preset": "gatys-release"}),
 }
 
 
 def stylized(session: Session, name: str) -> Tensor:
     """Make a picture of the table, or read the one that is kept."""
     content, style, options = STYLIZED[name]
-    options = {"method": "multiscale", **options}
+    options = {"method": DEFAULT_METHOD, **options}
 
     def make() -> Tensor:
         work = session.prepare(picture(content), [picture(style)], **options)
@@ -119,8 +119,8 @@ def main() -> None:
             [
                 (content, source(content)),
                 (style, source(style)),
-                ("gatys", made(f"{content}-gatys")),
-                ("multiscale", made(content)),
+                ("gatys", made(content)),
+                ("multiscale", made(f"{content}-multiscale")),
             ]
             for content, style in (("coffee", "wheat_field"), ("chelsea", "apples"), ("rocket", "toledo"))
         ]

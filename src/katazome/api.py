@@ -47,7 +47,7 @@ __all__ = [
     "texture",
 ]
 
-DEFAULT_METHOD = "multiscale"
+DEFAULT_METHOD = "gatys"
 """What ``stylize`` does when no method is named; the page on methods says why, with pictures."""
 
 PREVIEW_SIZE = 256
