@@ -202,8 +202,11 @@ def test_what_is_not_understood(arguments: str, told: str, capsys: pytest.Captur
         ("--method gatsy", "did you mean 'gatys'"),
         ("--method texture", "use `katazome texture`"),
         ("--method gatys --octaves 2", "gatys has no --octaves; it belongs to --method multiscale"),
-        ("--preset seed0", "multiscale has no preset 'seed0'; it belongs to --method gatys"),
-        ("--preset none", "multiscale has no preset 'none'"),
+        (
+            "--method multiscale --preset seed0",
+            "multiscale has no preset 'seed0'; it belongs to --method gatys",
+        ),
+        ("--method multiscale --preset none", "multiscale has no preset 'none'"),
         ("--size huge", "size is 'huge'"),
         ("--size 16", "too small for"),
         ("--depth 12", "depth is 12; it must be 8 or 16"),
