@@ -89,14 +89,16 @@ class LBFGS:
         # so that the size of the weights does not matter.
         good = (curvature > _LEAST_COSINE * lengths).to(s)
         slot = self._count % self.history
-        self._s[slot], self._y[slot] = s * good, y * good
+        # Straight into their rows: at 4096 px each picture less at once is 0.2 GB less.
+        torch.mul(s, good, out=self._s[slot])
+        torch.mul(y, good, out=self._y[slot])
         self._count += 1
         used = min(self._count, self.history)
-        pair = torch.stack([self._s[slot], self._y[slot]], dim=1)
-        by_s = (self._s[:used] @ pair).to(self._sy)
-        by_y = (self._y[:used] @ pair).to(self._sy)
-        self._sy[:used, slot], self._sy[slot, :used] = by_s[:, 1], by_y[:, 0]
-        self._yy[:used, slot] = self._yy[slot, :used] = by_y[:, 1]
+        newest_s, newest_y = self._s[slot], self._y[slot]
+        self._sy[:used, slot] = torch.mv(self._s[:used], newest_y).to(self._sy)
+        self._sy[slot, :used] = torch.mv(self._y[:used], newest_s).to(self._sy)
+        by_newest = torch.mv(self._y[:used], newest_y).to(self._yy)
+        self._yy[:used, slot] = self._yy[slot, :used] = by_newest
 
     def _direction(self, g: Tensor) -> Tensor:
         used = min(self._count, self.history)
