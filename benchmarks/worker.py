@@ -49,9 +49,7 @@ def bare(weights: VGGWeights, size: int) -> Callable[[], object]:
     return run
 
 
-def whole(
-    weights: VGGWeights, size: int, dtype: torch.dtype, pooling: str = "average"
-) -> Callable[[], object]:
+def whole(weights: VGGWeights, size: int, dtype: torch.dtype, pooling: str = "max") -> Callable[[], object]:
     """One iteration of our whole objective, optimiser included: Gram, content, smoothness, L-BFGS."""
     keep_heap()
     encoder = Encoder(weights, EncoderSettings(dtype=dtype, pooling=pooling))  # type: ignore[arg-type]
