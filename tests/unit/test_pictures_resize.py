@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -124,3 +125,24 @@ def test_shrinking_has_a_gradient_and_an_end(operator):
     assert torch.autograd.gradcheck(operator, x)
     with pytest.raises(PictureError, match=r"1 x 9 pixels cannot be halved.*fewer octaves"):
         operator(torch.rand(1, 3, 9, 1))
+
+
+@pytest.mark.parametrize("size", [(24, 40), (48, 80), (32, 56), (12, 20), (25, 41)])
+@pytest.mark.parametrize("wrap", [(True, False), (False, True), (True, True)])
+def test_periodic_resize_commutes_with_turning_the_picture_round(size, wrap):
+    x = torch.rand(1, 2, 24, 40, generator=torch.Generator().manual_seed(3))
+    for dim, periodic in enumerate(wrap, 2):
+        if not periodic:
+            continue
+        old, new = x.shape[dim], size[dim - 2]
+        by = old // math.gcd(old, new) if old != new else 5  # old pixels that are whole new ones
+        turned = resize(torch.roll(x, by, dim), size, wrap)
+        expected = torch.roll(resize(x, size, wrap), by * new // old, dim)
+        assert torch.allclose(turned, expected, atol=1e-5)
+
+
+def test_periodic_resize_is_the_plain_one_away_from_the_edge():
+    x = torch.rand(1, 2, 24, 40, generator=torch.Generator().manual_seed(4))
+    plain, periodic = resize(x, (48, 80)), resize(x, (48, 80), (True, True))
+    assert torch.allclose(plain[..., 8:-8, 8:-8], periodic[..., 8:-8, 8:-8], atol=1e-5)
+    assert not torch.allclose(plain[..., :2, :], periodic[..., :2, :], atol=1e-3)

@@ -65,6 +65,9 @@ def test_seam_of_a_wave_that_closes_and_one_that_does_not() -> None:
     assert metrics.seam(closed, 3) < 1.6
     ramp = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
     assert metrics.seam(ramp, 3) > 50
+    ridged = (torch.arange(64) // 4 % 2).float().expand(1, 3, 64, 64)
+    assert metrics.seam(ridged, 3, lattice=4) == pytest.approx(1)
+    assert metrics.seam(ridged, 3) > 4
 
 
 def test_quartering_leaves_pixels_without_weight_and_halving_does_not() -> None:

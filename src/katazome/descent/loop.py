@@ -168,7 +168,7 @@ def _descend(
         here = resume if resume and number == resume.stage else None
         size = (stage.height, stage.width)
         if tuple(picture.shape[2:]) != size:
-            picture = resize(optimiser.shown(picture).clamp(0, 1), size)
+            picture = resize(optimiser.shown(picture).clamp(0, 1), size, stage.wrap)
             optimiser = optimiser.carried(*size)
         elif number and not here:
             optimiser.changed_objective()

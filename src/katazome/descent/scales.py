@@ -24,7 +24,7 @@ class Stage:
     """A stretch of the descent at one size and one precision.
 
     ``first`` is the index of its first iteration within the scale, ``count`` the iterations of
-    the whole scale; ``scale`` counts from 0.
+    the whole scale; ``scale`` counts from 0. ``wrap`` says whether (rows, columns) are periodic.
     """
 
     scale: int
@@ -35,6 +35,7 @@ class Stage:
     first: int
     iterations: int
     count: int
+    wrap: tuple[bool, bool] = (False, False)
 
 
 def scale_sizes(
@@ -64,6 +65,7 @@ def stages(
     coarse: torch.dtype,
     fine: torch.dtype,
     fine_share: float,
+    wrap: tuple[bool, bool] = (False, False),
 ) -> list[Stage]:
     """Lay out the walk: ``coarse`` precision, then ``fine`` for that share of the last scale."""
     walk: list[Stage] = []
@@ -73,7 +75,7 @@ def stages(
         fine_count = round(count * fine_share) if scale == last and coarse != fine else 0
         place = (scale, len(sizes), height, width)
         if count - fine_count:
-            walk.append(Stage(*place, coarse, 0, count - fine_count, count))
+            walk.append(Stage(*place, coarse, 0, count - fine_count, count, wrap))
         if fine_count:
-            walk.append(Stage(*place, fine, count - fine_count, fine_count, count))
+            walk.append(Stage(*place, fine, count - fine_count, fine_count, count, wrap))
     return walk

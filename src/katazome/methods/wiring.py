@@ -300,7 +300,7 @@ class Wiring:
         sizes = scale_sizes(
             height, width, self.options.scales, smallest=least, multiple=(multiple[0], multiple[1])
         )
-        return stages(sizes, self.options.iterations, *self.dtypes, FINE_SHARE)
+        return stages(sizes, self.options.iterations, *self.dtypes, FINE_SHARE, self.wrap)
 
     def finish(self, picture: Tensor) -> Tensor:
         """Make the final picture of an iterate: the content's colours or transparency put back."""

@@ -67,7 +67,7 @@ def _checked(height: int, width: int, text: str | int) -> tuple[int, int]:
     return height, width
 
 
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(x: Tensor, size: tuple[int, int], wrap: tuple[bool, bool] = (False, False)) -> Tensor:
     """Resize by antialiased bicubic interpolation; the one resizing operator of the program.
 
     Bicubic kernels overshoot at edges; the result is clamped to the range that each channel of the
@@ -77,13 +77,36 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     Args:
         x: (N,C,H,W) floats, any number of channels.
         size: the new height and width. The same size returns ``x`` itself.
+        wrap: whether (rows, columns) are periodic: then the kernel goes round the edge, and no
+            seam is left where the picture meets itself.
     """
     if tuple(x.shape[-2:]) == tuple(size):
         return x
+    if any(wrap):
+        return _resize_periodic(x, size, wrap)
     wide = x if x.dtype == torch.float64 else x.float()
     low, high = wide.detach().amin((2, 3), keepdim=True), wide.detach().amax((2, 3), keepdim=True)
     out = F.interpolate(wide, size=tuple(size), mode="bicubic", align_corners=False, antialias=True)
     return out.clamp(low, high).to(x.dtype)
+
+
+def _resize_periodic(x: Tensor, size: tuple[int, int], wrap: tuple[bool, bool]) -> Tensor:
+    """Resize with a rim taken from the other side, and cut the rim off again.
+
+    The rim is a whole number of old pixels that becomes a whole number of new ones, so that the
+    grid of the inside stays where it is.
+    """
+    old = (x.shape[-2], x.shape[-1])
+    rims, grown = [0, 0], [0, 0]
+    for axis, (before, after) in enumerate(zip(old, size, strict=True)):
+        if wrap[axis]:
+            period = before // math.gcd(before, after)
+            reach = 2 * math.ceil(max(1.0, before / after)) + 1  # of the bicubic kernel, in old pixels
+            rims[axis] = min(before, period * math.ceil(reach / period))
+            grown[axis] = rims[axis] * after // before
+    rimmed = F.pad(x, (rims[1], rims[1], rims[0], rims[0]), mode="circular")
+    out = resize(rimmed, (size[0] + 2 * grown[0], size[1] + 2 * grown[1]))
+    return out[..., grown[0] : grown[0] + size[0], grown[1] : grown[1] + size[1]].contiguous()
 
 
 def resize_picture(picture: Picture, size: tuple[int, int]) -> Picture:
