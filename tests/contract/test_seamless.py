@@ -22,15 +22,14 @@ def test_a_turned_start_gives_the_turned_texture(
     seamless: str, dim: int, tile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = Wiring._noise
-    turned_by = 0
-
-    def turned(self: Wiring, size: tuple[int, int]) -> Tensor:
-        return torch.roll(noise(self, size), turned_by // 2, dim)
-
-    monkeypatch.setattr(Wiring, "_noise", turned)
     results = []
     with Session(weights=tiny_vgg(), device="cpu", heap=False) as session:
         for turned_by in (0, BY):
+
+            def turned(self: Wiring, size: tuple[int, int], by: int = turned_by // 2) -> Tensor:
+                return torch.roll(noise(self, size), by, dim)
+
+            monkeypatch.setattr(Wiring, "_noise", turned)
             done = session.texture(
                 PAINTING,
                 seamless=seamless,
