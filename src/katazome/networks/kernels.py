@@ -26,6 +26,7 @@ PaddingPair = tuple[Padding, Padding]
 """Padding of (rows above and below, columns left and right)."""
 
 _TILE = 4  # Winograd output tile
+_BAND_BYTES = 1 << 24  # of one array of tiles: no slower than all at once, and memory stays small
 _BT = (
     (4, 0, -5, 0, 1, 0),
     (0, -4, -4, 1, 1, 0),
@@ -130,8 +131,9 @@ def _winograd_weights(weight: Tensor) -> Tensor:
 def _winograd(x: Tensor, weights: Tensor) -> Tensor:
     """Valid 3x3 convolution of ``x`` (B, I, H + 2, W + 2), channels last; returns (B, O, H, W).
 
-    All 6x6 patches (overlapping by two) are gathered, carried to the transform domain by one
-    matrix product, multiplied position by position in one batched product, and carried back.
+    Of a band of rows after the other, all 6x6 patches (overlapping by two) are gathered, carried to
+    the transform domain by one matrix product, multiplied position by position in one batched
+    product, and carried back.
     """
     height, width = x.shape[2] - 2, x.shape[3] - 2
     down, across = -(-height // _TILE), -(-width // _TILE)
@@ -141,17 +143,24 @@ def _winograd(x: Tensor, weights: Tensor) -> Tensor:
     batch, channels, _, padded_width = x.shape
     pixels = x.permute(0, 2, 3, 1)
     line, image = padded_width * channels, x.shape[2] * padded_width * channels
-    patches = pixels.as_strided(
-        (6, 6, batch, down, across, channels),
-        (line, channels, image, _TILE * line, _TILE * channels, 1),
-    ).reshape(36, -1)
     to_tiles, from_tiles = _winograd_matrices(x.dtype, x.device)
-    tiles = torch.mm(to_tiles, patches).view(36, -1, channels)
-    products = torch.bmm(tiles, weights)
     out_channels = weights.shape[2]
-    result = torch.mm(from_tiles, products.view(36, -1))
-    result = result.view(_TILE, _TILE, batch, down, across, out_channels).permute(2, 3, 0, 4, 1, 5)
-    result = result.reshape(batch, down * _TILE, across * _TILE, out_channels)
+    result = x.new_empty((batch, down, _TILE, across, _TILE, out_channels))
+    row_bytes = 36 * batch * across * max(channels, out_channels) * x.element_size()
+    most = max(1, _BAND_BYTES // row_bytes)
+    for first in range(0, down, most):
+        rows = min(most, down - first)
+        patches = pixels.as_strided(
+            (6, 6, batch, rows, across, channels),
+            (line, channels, image, _TILE * line, _TILE * channels, 1),
+            pixels.storage_offset() + first * _TILE * line,
+        ).reshape(36, -1)
+        tiles = torch.mm(to_tiles, patches).view(36, -1, channels)
+        products = torch.bmm(tiles, weights)
+        made = torch.mm(from_tiles, products.view(36, -1))
+        made = made.view(_TILE, _TILE, batch, rows, across, out_channels)
+        result[:, first : first + rows].copy_(made.permute(2, 3, 0, 4, 1, 5))
+    result = result.view(batch, down * _TILE, across * _TILE, out_channels)
     return result[:, :height, :width].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 

@@ -150,6 +150,13 @@ class Encoder:
         index = int(t.name[-1]) if "_" in t.name else BLOCKS[t.block - 1]
         return int(self.weights.convs[f"conv{t.block}_{index}"][0].shape[0])
 
+    def uses_winograd(self, name: str) -> bool:
+        """Whether a convolution runs by the fast algorithm in this encoder."""
+        settings = self.settings
+        fast = settings.fast and self.device.type == "cpu" and settings.dtype == torch.float32
+        wide = max(self.weights.convs[name][0].shape[:2]) >= _WINOGRAD_FROM
+        return fast and wide and tap(name).stride <= _WINOGRAD_STRIDE
+
     def _check(self, picture: Tensor, names: Sequence[str]) -> None:
         if picture.ndim != 4 or picture.shape[1] != 3 or not picture.is_floating_point():
             raise MethodError(
@@ -178,10 +185,8 @@ class Encoder:
         if name not in self._ready:
             dtype = self.settings.dtype
             weight, bias = (t.to(self.device, dtype) for t in self.weights.convs[name])
-            fast = self.settings.fast and self.device.type == "cpu" and dtype == torch.float32
-            wide = min(weight.shape[:2]) >= _WINOGRAD_FROM and tap(name).stride <= _WINOGRAD_STRIDE
             weight = weight.contiguous(memory_format=torch.channels_last)
-            self._ready[name] = Convolution(name, weight, bias, fast and wide)
+            self._ready[name] = Convolution(name, weight, bias, self.uses_winograd(name))
         return self._ready[name]
 
 

@@ -172,13 +172,12 @@ def _weight_bytes(encoder: Encoder, taps: Sequence[str], legs: Sequence[Leg]) ->
     """Bytes of prepared convolutions: forward and backward, and their Winograd forms in float32."""
     total = 0
     last = deepest(taps).block
-    for name, (weight, _) in encoder.weights.convs.items():
-        if int(name[4]) > last:
-            continue
-        for dtype in {leg.dtype for leg in legs}:
-            size = weight.numel() * torch.empty((), dtype=dtype).element_size()
-            winograd = dtype == torch.float32 and encoder.settings.fast and min(weight.shape[:2]) >= 256
-            total += 2 * size + (8 * size if winograd else 0)
+    for dtype in {leg.dtype for leg in legs}:
+        prepared = encoder.with_(dtype=dtype)
+        for name, (weight, _) in encoder.weights.convs.items():
+            if int(name[4]) <= last:
+                size = weight.numel() * torch.empty((), dtype=dtype).element_size()
+                total += (2 + 8 * prepared.uses_winograd(name)) * size  # 36 entries for 9, twice
     return total
 
 
