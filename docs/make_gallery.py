@@ -43,10 +43,11 @@ STYLIZED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scale-0.5": ("rocket", "trees", {"size": 384, "style_scale": 0.5}),
     "scale-1": ("rocket", "trees", {"size": 384}),
     "scale-2": ("rocket", "trees", {"size": 384, "style_scale": 2.0}),
-    "preview": ("coffee", "wheat_field", {"preview": True, "size": 1024}),
-    "final": ("coffee", "wheat_field", {"size": 1024}),
-    "peer-neural-style": ("coffee", "wheat_field", {"preset": "neural-style"}),
-    "peer-gatys-release": ("coffee", "wheat_field", {"preset": "gatys-release"}),
+    "preview": ("coffee", "wheat_field", {"preview": True, "size": 2048}),
+    "final": ("coffee", "wheat_field", {"size": 2048}),
+    "peer-neural-style": ("coffee", "wheat_field", {"size": 384, "preset": "neural-style"}),
+    "peer-gatys-release": ("coffee", "wheat_field", {"size": 384, "preset": "gatys-release"}),
+    "peer-ours": ("coffee", "wheat_field", {"size": 384}),
 }
 
 
@@ -138,18 +139,18 @@ def main() -> None:
         save("scale", [[(f"--style-scale {s}", made(f"scale-{s}")) for s in ("0.5", "1", "2")]], 384)
 
     def preview() -> None:
-        save("preview", [[("--preview", made("preview")), ("--size 1024", made("final"))]], 640)
+        save("preview", [[("--preview", made("preview")), ("--size 2048", made("final"))]], 640)
 
     def seamless() -> None:
         tile = texture(session)
         save("seamless", [[("one tile", tile), ("2 x 2", tile.repeat(1, 1, 2, 2))]], 512)
 
     def peers() -> None:
-        row = [("our default", made("coffee"))]
+        row = [("our default", made("peer-ours"))]
         row += [(n, made(f"peer-{n}")) for n in ("neural-style", "gatys-release")]
         save("peers", [row], 512)
 
-    sheets = (readme, methods, strength, colour, scale, preview, seamless, peers)
+    sheets = (readme, methods, strength, colour, scale, seamless, peers, preview)
     asked = sys.argv[1:]
     for one in sheets:
         if not asked or one.__name__ in asked:
