@@ -178,3 +178,22 @@ def test_a_window_cuts_whole_strides():
     whole = torch.arange(40.0).view(1, 1, 5, 8)
     assert Window(0, 4, 0, 4).cut(whole, "relu2_1").shape[2:] == (2, 2)
     assert Window(4, 11, 12, 16).cut(whole, "relu2_1")[0, 0].tolist() == [[22, 23], [30, 31], [38, 39]]
+
+
+@pytest.mark.parametrize("kind", ["gram", "moments", "content"])
+def test_a_guide_that_vanishes_at_a_layer_says_nothing(kind: str) -> None:
+    given = features(3)
+    nowhere = {tap: torch.zeros(1, 1, *f.shape[2:]) for tap, f in given.items()}
+    weights = dict.fromkeys(TAPS, 1.0)
+    look = Look.of(LookStatistics(TAPS, TAPS).partial(features(1), WINDOW))
+    losses: dict[str, Loss] = {
+        "gram": GramStyle(look.grams, weights, guides=nowhere),
+        "moments": MomentStyle(look.deviations(), weights, guides=nowhere),
+        "content": Content({t: features(1)[t] for t in TAPS}, weights, guides=nowhere),
+    }
+    loss = losses[kind]
+    leaves = {tap: f.detach().requires_grad_() for tap, f in given.items()}
+    value = loss.value(loss.partial(leaves, WINDOW))
+    value.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(value)
+    assert all(leaf.grad is None or not leaf.grad.any() for leaf in leaves.values())

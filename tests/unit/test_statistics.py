@@ -32,7 +32,7 @@ def test_moments_by_hand():
     assert float(guide_sum(FEATURES)) == 3
     assert moment_sums(FEATURES, GUIDE).tolist() == [[2, 4], [3, 16]]
     assert float(guide_sum(FEATURES, GUIDE)) == 1.5
-    mean, deviation = mean_and_deviation(moment_sums(FEATURES), guide_sum(FEATURES))
+    mean, deviation = mean_and_deviation(moment_sums(FEATURES) / guide_sum(FEATURES))
     assert mean.tolist() == [2, 1]
     expected = torch.tensor([2 / 3, 14 / 3], dtype=torch.float64) + EPSILON
     torch.testing.assert_close(deviation, expected.sqrt())
@@ -40,7 +40,7 @@ def test_moments_by_hand():
 
 def test_a_flat_channel_has_a_finite_deviation_and_gradient():
     features = torch.full((1, 2, 4, 4), 3.3).requires_grad_()
-    _, deviation = mean_and_deviation(moment_sums(features), guide_sum(features))
+    _, deviation = mean_and_deviation(moment_sums(features) / guide_sum(features))
     deviation.sum().backward()  # type: ignore[no-untyped-call]
     assert (deviation < 0.01).all()
     assert features.grad is not None

@@ -53,9 +53,7 @@ def write_checkpoint(
     }
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # Tensors may share memory (the last iterate is the picture); the format wants them apart.
-        whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        save_file(whole, beside, metadata={"katazome": json.dumps(place)})
+        save_file(_apart(tensors), beside, metadata={"katazome": json.dumps(place)})
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
@@ -109,6 +107,23 @@ def read_header(path: Path) -> dict[str, Any]:
             return dict(json.loads((file.metadata() or {})["katazome"])["header"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise PictureError(f"{path} is not a whole checkpoint ({error}); start the work again") from error
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with memory of their own each, as the format wants it; copied only where shared.
+
+    The last iterate is the picture, and the optimiser's pairs are rows of larger matrices.
+    """
+    found: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        whole = tensor.detach().cpu().contiguous()
+        memory = whole.untyped_storage()
+        if memory.data_ptr() in taken or memory.nbytes() != whole.nbytes:
+            whole = whole.clone()
+        taken.add(whole.untyped_storage().data_ptr())
+        found[name] = whole
+    return found
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

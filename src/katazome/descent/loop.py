@@ -179,13 +179,18 @@ def _descend(
         for iteration in range(here.iteration if here else 0, stage.iterations):
             evaluation, note = objective(picture), ""
             if guard.is_lost(iteration, evaluation, picture):
-                picture, note = guard.last_good(evaluation)
+                picture, what = guard.last_good(evaluation)
+                note = f"{what}; went back to the best picture so far"
                 optimiser.forget()
                 evaluation = objective(picture)
             settled = calm >= SETTLED_STEPS or guard.recoveries > MOST_RECOVERIES
             last = following is None and (settled or iteration == stage.iterations - 1)
-            if settled and not note:
-                note = "the picture no longer changes: " + ("done" if last else "going on to the next stage")
+            if settled:
+                note = (note or "the picture no longer changes") + (
+                    ": done" if last else ": going on to the next stage"
+                )
+            elif note:
+                note += ", with smaller steps"
             position = (number, iteration, time.perf_counter() - began, calm, guard.first_loss)
             now[0] = position
             yield Step(
@@ -257,7 +262,7 @@ class _Guard:
         return False
 
     def last_good(self, evaluation: Evaluation) -> tuple[Tensor, str]:
-        """Return the best picture and a sentence; raise :class:`MethodError` when there is none."""
+        """Return the best picture and what went wrong; raise :class:`MethodError` when there is none."""
         broken = [name for name, value in evaluation.terms.items() if not math.isfinite(float(value))]
         what = f"{', '.join(broken)} is not a number" if broken else "the loss exploded"
         if self._best is None:
@@ -266,4 +271,4 @@ class _Guard:
                 "use smaller weights, --precision float32, or another start (--init content)"
             )
         self.recoveries += 1
-        return self._best[1], f"{what}; went back to the best picture so far, with smaller steps"
+        return self._best[1], what

@@ -12,15 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from katazome.networks.vgg import tap
+from katazome.statistics.guides import Guides
 
 Features = Mapping[str, Tensor]
 """Features by tap, each (B, C, h, w)."""
 
 Sums = dict[str, Tensor]
 """Named sums over positions; sums of several windows are added name by name."""
+
+_POSITIONS = "/positions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,29 @@ class Loss(Protocol):
 
     def value(self, sums: Sums) -> Tensor:
         """Return the unweighted loss, shape (), from the sums over the whole picture."""
+
+
+def guide_of(guides: Guides | None, name: str, window: Window) -> Tensor | None:
+    """Return a window's part of the guide at a tap, or None where there are no guides."""
+    return None if guides is None else window.cut(guides[name], name)
+
+
+def counted(name: str, total: Tensor, positions: Tensor) -> Sums:
+    """Name a sum, and beside it what it is to be divided by."""
+    return {name: total, name + _POSITIONS: positions}
+
+
+def per_position(sums: Mapping[str, Tensor], name: str) -> Tensor:
+    """Divide a sum by its :func:`counted` positions.
+
+    A guide that is zero at every position of a layer makes 0, not 0 / 0: the layer then has
+    nothing to say, and no gradient.
+    """
+    positions = sums[name + _POSITIONS]
+    divisor = torch.where(positions > 0, positions, torch.ones_like(positions))
+    return sums[name] / divisor.to(sums[name])
+
+
+def names_of(sums: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of :func:`counted` sums."""
+    return [name for name in sums if not name.endswith(_POSITIONS)]

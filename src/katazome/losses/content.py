@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from katazome.losses.base import Features, Sums, Window
+from katazome.losses.base import Features, Sums, Window, counted, guide_of, per_position
 from katazome.statistics.guides import Guides
 from katazome.statistics.moments import guide_sum
 
@@ -40,18 +40,18 @@ class Content:
         """Sums of squared differences and of positions for each layer."""
         sums: Sums = {}
         for tap in self.taps:
-            guide = None if self.guides is None else window.cut(self.guides[tap], tap)
+            guide = guide_of(self.guides, tap, window)
             difference = features[tap] - window.cut(self.targets[tap], tap)
             difference = difference if difference.dtype == torch.float64 else difference.float()
             squares = difference.square()
-            sums[tap] = (squares if guide is None else squares * guide.to(squares)).sum()
-            sums[tap + "/positions"] = guide_sum(difference, guide)
+            total = (squares if guide is None else squares * guide.to(squares)).sum()
+            sums |= counted(tap, total, guide_sum(difference, guide))
         return sums
 
     def value(self, sums: Sums) -> Tensor:
         """Sum over layers of weight times the mean over positions and channels; shape ()."""
-        terms = []
-        for tap in self.taps:
-            entries = sums[tap + "/positions"].to(sums[tap]) * self.targets[tap].shape[1]
-            terms.append(self.layer_weights[tap] * sums[tap] / entries)
+        terms = [
+            self.layer_weights[tap] * per_position(sums, tap) / self.targets[tap].shape[1]
+            for tap in self.taps
+        ]
         return torch.stack(terms).sum()

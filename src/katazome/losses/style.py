@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from katazome.losses.base import Features, Sums, Window
+from katazome.losses.base import Features, Sums, Window, counted, guide_of, names_of, per_position
 from katazome.statistics.gram import gram_sum, position_sum
 from katazome.statistics.guides import Guides
 from katazome.statistics.moments import guide_sum, mean_and_deviation, moment_sums
 
-
-def _guide(guides: Guides | None, tap: str, window: Window) -> Tensor | None:
-    return None if guides is None else window.cut(guides[tap], tap)
+_GRAM, _MOMENTS = "gram/", "moments/"
 
 
 def gram_loss(gram: Tensor, target: Tensor) -> Tensor:
@@ -51,22 +49,17 @@ class GramStyle:
         """Gram sums and position sums for each layer."""
         sums: Sums = {}
         for tap in self.taps:
-            guide = _guide(self.guides, tap, window)
-            sums[tap] = gram_sum(features[tap], guide)
-            sums[tap + "/positions"] = position_sum(features[tap], guide)
+            guide = guide_of(self.guides, tap, window)
+            sums |= counted(tap, gram_sum(features[tap], guide), position_sum(features[tap], guide))
         return sums
 
     def value(self, sums: Sums) -> Tensor:
         """Sum over layers of weight times mean squared difference; shape ()."""
         terms = [
-            self.layer_weights[tap] * gram_loss(_per_position(sums, tap), self.targets[tap])
+            self.layer_weights[tap] * gram_loss(per_position(sums, tap), self.targets[tap])
             for tap in self.taps
         ]
         return torch.stack(terms).sum()
-
-
-def _per_position(sums: Mapping[str, Tensor], tap: str) -> Tensor:
-    return sums[tap] / sums[tap + "/positions"].to(sums[tap])
 
 
 @dataclass(frozen=True)
@@ -93,16 +86,15 @@ class MomentStyle:
         """Moment sums and guide sums for each layer."""
         sums: Sums = {}
         for tap in self.taps:
-            guide = _guide(self.guides, tap, window)
-            sums[tap] = moment_sums(features[tap], guide)
-            sums[tap + "/positions"] = guide_sum(features[tap], guide)
+            guide = guide_of(self.guides, tap, window)
+            sums |= counted(tap, moment_sums(features[tap], guide), guide_sum(features[tap], guide))
         return sums
 
     def value(self, sums: Sums) -> Tensor:
         """Sum over layers of weight times the two mean squared differences; shape ()."""
         terms = []
         for tap in self.taps:
-            mean, deviation = mean_and_deviation(sums[tap], sums[tap + "/positions"])
+            mean, deviation = mean_and_deviation(per_position(sums, tap))
             target_mean, target_deviation = (t.to(mean) for t in self.targets[tap])
             distance = (mean - target_mean).square().mean() + (deviation - target_deviation).square().mean()
             terms.append(self.layer_weights[tap] * distance)
@@ -123,11 +115,8 @@ class Look:
     @staticmethod
     def of(sums: Mapping[str, Tensor]) -> Look:
         """Make a look of the sums that :class:`LookStatistics` gathered."""
-        grams = {k[5:]: _per_position(sums, k) for k in sums if k.startswith("gram/") and k.count("/") == 1}
-        moments = {
-            k[8:]: _per_position(sums, k) for k in sums if k.startswith("moments/") and k.count("/") == 1
-        }
-        return Look(grams, moments)
+        means = {name: per_position(sums, name) for name in names_of(sums)}
+        return Look(_below(means, _GRAM), _below(means, _MOMENTS))
 
     @staticmethod
     def blend(looks: Sequence[Look], shares: Sequence[float]) -> Look:
@@ -142,7 +131,11 @@ class Look:
 
     def deviations(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Return (mean, deviation), each (C,), by tap."""
-        return {k: mean_and_deviation(m, torch.ones_like(m[0, 0])) for k, m in self.moments.items()}
+        return {tap: mean_and_deviation(m) for tap, m in self.moments.items()}
+
+
+def _below(means: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): m for name, m in means.items() if name.startswith(prefix)}
 
 
 def sum_of(tensors: Sequence[Tensor]) -> Tensor:
@@ -167,11 +160,11 @@ class LookStatistics:
         """Return this window's share of the sums."""
         sums: Sums = {}
         for tap in self.gram_taps:
-            guide = _guide(self.guides, tap, window)
-            sums[f"gram/{tap}"] = gram_sum(features[tap], guide)
-            sums[f"gram/{tap}/positions"] = position_sum(features[tap], guide)
+            guide = guide_of(self.guides, tap, window)
+            sums |= counted(_GRAM + tap, gram_sum(features[tap], guide), position_sum(features[tap], guide))
         for tap in self.moment_taps:
-            guide = _guide(self.guides, tap, window)
-            sums[f"moments/{tap}"] = moment_sums(features[tap], guide)
-            sums[f"moments/{tap}/positions"] = guide_sum(features[tap], guide)
+            guide = guide_of(self.guides, tap, window)
+            sums |= counted(
+                _MOMENTS + tap, moment_sums(features[tap], guide), guide_sum(features[tap], guide)
+            )
         return sums

@@ -16,9 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from katazome.methods.base import RAW, Engine, Inputs, Preset, Task, register, smoothness_of_bytes
-from katazome.methods.options import StyleOptions
+from katazome.methods.options import StyleOptions, moment_option, octaves_option
 from katazome.methods.wiring import Wiring
-from katazome.options import option
 
 BALANCE = 12.0
 """Less than gatys': the pyramid shows the style more strongly, as the second source found too."""
@@ -53,19 +52,8 @@ PRESETS = {
 class MultiscaleOptions(StyleOptions):
     """Options of ``multiscale``."""
 
-    moment_weight: float = option(
-        0.3,
-        help="Weight of the layers' means and deviations beside their Gram matrices, over the style's weight",
-        low=0,
-        group="Weights",
-    )
-    octaves: int = option(
-        3,
-        help="Octaves of the pyramid inside the style loss; fewer where the picture is small",
-        low=1,
-        high=8,
-        group="Look",
-    )
+    moment_weight: float = moment_option(0.3)
+    octaves: int = octaves_option()
 
 
 @register(

@@ -6,6 +6,7 @@ A method's own option class inherits from these and adds or re-declares fields.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from katazome.errors import OptionError
 from katazome.networks.vgg import tap
@@ -13,6 +14,27 @@ from katazome.options import Options, option
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYERS = ("relu4_2",)
+
+
+_MOMENT_HELP = (
+    "Weight of the layers' means and deviations beside their Gram matrices, over the style's weight"
+)
+
+
+def octaves_option() -> Any:
+    """Declare ``octaves``, for methods whose loss has a pyramid."""
+    return option(
+        3,
+        help="Octaves of the pyramid inside the style loss; fewer where the picture is small",
+        low=1,
+        high=8,
+        group="Look",
+    )
+
+
+def moment_option(default: float) -> Any:
+    """Declare ``moment_weight`` with a method's own default."""
+    return option(default, help=_MOMENT_HELP, low=0, group="Weights")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +105,7 @@ class DescentOptions(Options):
     style_layers: tuple[str, ...] = option(
         STYLE_LAYERS, help="Layers whose statistics make the look", group="Weights"
     )
-    moment_weight: float = option(
-        0.0,
-        help="Weight of the layers' means and deviations beside their Gram matrices, over the style's weight",
-        low=0,
-        group="Weights",
-    )
+    moment_weight: float = moment_option(0.0)
     layer_weights: tuple[float, ...] | None = option(
         None,
         help="Weight of each style layer, in order; open = equal shares of 1",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from katazome.errors import OptionError
 from katazome.methods.base import Engine, Inputs, Preset, Task, register
-from katazome.methods.options import DescentOptions
+from katazome.methods.options import DescentOptions, octaves_option
 from katazome.methods.wiring import Wiring
 from katazome.options import option
 from katazome.pictures.resize import parse_size
@@ -66,13 +66,7 @@ class TextureOptions(DescentOptions):
         aliases=("num-iterations",),
         group="Work",
     )
-    octaves: int = option(
-        3,
-        help="Octaves of the pyramid inside the loss; fewer where the picture is small",
-        low=1,
-        high=8,
-        group="Look",
-    )
+    octaves: int = octaves_option()
     seamless: str = option(
         "",
         help="Make it tile: x, y or both",

@@ -33,7 +33,7 @@ def guide_sum(features: Tensor, guide: Tensor | None = None) -> Tensor:
     return torch.tensor(float(count), dtype=exact_dtype(features.device), device=features.device)
 
 
-def mean_and_deviation(sums: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn sums (2, C) over ``count`` positions into mean and (biased) standard deviation, each (C,)."""
-    mean, square = (sums / count.to(sums)).unbind(0)
+def mean_and_deviation(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn moments per position (2, C) into mean and (biased) standard deviation, each (C,)."""
+    mean, square = moments.unbind(0)
     return mean, ((square - mean.square()).clamp_min(0) + EPSILON).sqrt()
