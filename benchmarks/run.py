@@ -131,21 +131,28 @@ print(json.dumps(found))
 
 
 def race() -> dict[str, Any]:
-    """Time of the defaults to the float32 objective that 300 iterations from the content reach."""
+    """Time to the float32 objective that 300 plain L-BFGS iterations from the content reach.
+
+    From the content at one scale as well: a coarse start leads to another picture, which has the
+    style in larger forms but no lower objective.
+    """
     return _python(
         _HEAD
         + """
+from katazome.descent.loop import descend
+from katazome.descent.optimisers import LBFGS
 slow = session.prepare(content, [style], method="gatys", size=512, precision="float32", scales=1,
-                       iterations=300)
-objective = slow.task.problem.objective(slow.task.walk[-1])
+                       iterations=300).task
+objective = slow.problem.objective(slow.walk[-1])
 began = time.perf_counter()
-goal = list(slow.steps())[-1].loss
+last = list(descend(slow.problem, slow.walk, lambda: LBFGS(10), slow.finish))[-1].picture
+goal = float(objective(last).total)  # of the picture as it is written, within [0, 1]; so is ours below
 reference = time.perf_counter() - began
-ours = session.prepare(content, [style], method="gatys", size=512, iterations=200)
+ours = session.prepare(content, [style], method="gatys", size=512, iterations=300, scales=1)
 checking, reached, loss = 0.0, None, None
 began = time.perf_counter()
 for step in ours.steps():
-    if step.scale == step.scales - 1 and step.index >= 10 and step.index % 5 == 0:
+    if step.index >= 10 and step.index % 5 == 0:
         paused = time.perf_counter()
         loss = float(objective(step.picture).total)
         checking += time.perf_counter() - paused
@@ -186,7 +193,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "memory 1024 whole": lambda: memory(1024, "off", 13),
     "memory 1024 tiled": lambda: memory(1024, "512", 13),
     "memory 2048 tiled": lambda: memory(2048, "512", 12),
-    "memory 4096 tiled": lambda: memory(4096, "512", 7),
+    "memory 4096 tiled": lambda: memory(4096, "512", 6),
 }
 
 

@@ -43,8 +43,8 @@ STYLIZED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scale-0.5": ("rocket", "trees", {"size": 384, "style_scale": 0.5}),
     "scale-1": ("rocket", "trees", {"size": 384}),
     "scale-2": ("rocket", "trees", {"size": 384, "style_scale": 2.0}),
-    "preview": ("coffee", "wheat_field", {"preview": True, "size": 2048}),
-    "final": ("coffee", "wheat_field", {"size": 2048}),
+    "preview": ("coffee", "wheat_field", {"preview": True, "size": 1024}),
+    "final": ("coffee", "wheat_field", {"size": 1024}),
     "peer-neural-style": ("coffee", "wheat_field", {"size": 384, "preset": "neural-style"}),
     "peer-gatys-release": ("coffee", "wheat_field", {"size": 384, "preset": "gatys-release"}),
     "peer-ours": ("coffee", "wheat_field", {"size": 384}),
@@ -139,7 +139,7 @@ def main() -> None:
         save("scale", [[(f"--style-scale {s}", made(f"scale-{s}")) for s in ("0.5", "1", "2")]], 384)
 
     def preview() -> None:
-        save("preview", [[("--preview", made("preview")), ("--size 2048", made("final"))]], 640)
+        save("preview", [[("--preview", made("preview")), ("--size 1024", made("final"))]], 640)
 
     def seamless() -> None:
         tile = texture(session)

@@ -29,6 +29,7 @@ from katazome.objective.plan import Plan
 from katazome.pictures.read import Picture, PictureLike, read
 from katazome.pictures.resize import parse_size
 from katazome.pictures.write import encode, to_image, write
+from katazome.placing import places, read_inputs
 from katazome.recipe import Recipe, make_recipe
 from katazome.weights.flavours import VGGWeights, open_vgg
 
@@ -198,10 +199,11 @@ class Session:
                 options["init"] = init
             else:
                 options["init"], start = "file", init
+        asked = places(options)
         resolved = chosen.resolve(options, preset, self.encoder.weights.flavour)
         if chosen.content and content is None:
             raise OptionError(f"{method} restyles a picture; give a content picture")
-        inputs = _read_inputs(content, styles, start, resolved)
+        inputs = read_inputs(content, styles, start, resolved, asked)
         if preview:
             resolved = replace(resolved, size=_preview_size(inputs, resolved))
         return self._work(chosen, resolved, inputs)
@@ -282,22 +284,6 @@ def _stored(facts: dict[str, Any], number: int, extra: dict[str, Tensor]) -> Pic
     if facts["sha256"] != picture.sha256 and picture.source is not None:
         raise PictureError(f"the {facts['role']} picture in the checkpoint is damaged; start the work again")
     return replace(picture, name=facts["name"], sha256=facts["sha256"])
-
-
-def _read_inputs(
-    content: PictureLike | None,
-    styles: Sequence[PictureLike],
-    start: PictureLike | None,
-    options: DescentOptions,
-) -> Inputs:
-    asked = int(options.size) if options.size.isdigit() else None
-    canvas = None if content is None else read(content, longest=asked)
-    # A style is needed at about the result's size; a huge file need not be decoded whole for that.
-    longest = None
-    if canvas is not None:
-        longest = round(2 * max(parse_size(options.size, canvas.native)) * options.style_scale)
-    looks = tuple(read(s, longest=longest) for s in styles)
-    return Inputs(canvas, looks, None if start is None else read(start))
 
 
 def _preview_size(inputs: Inputs, options: DescentOptions) -> str:

@@ -35,6 +35,8 @@ class OptionInfo:
     aliases: tuple[str, ...] = ()
     """Hidden names, as other programs spell them; ``name=value`` fixes the value too."""
     group: str = "Picture"
+    repeats: bool = False
+    """A list whose items are given one at a time, each by the option again."""
 
     @property
     def range_text(self) -> str:

@@ -291,7 +291,7 @@ def wrong_values(method: Method, name: str) -> list[Any]:
         wrong.append("nonsense")
     if "float" in hint:
         wrong += [(float("nan"),)] if "tuple" in hint else [float("nan"), float("inf")]
-    return [*wrong, {}, object()]
+    return [*wrong, *([] if info.repeats else [{}]), object()]
 
 
 @each_option_but_init

@@ -23,7 +23,7 @@ STREAM = "\x00-"
 
 _GROUPS = {
     name: Group(name, sort_key=place)
-    for place, name in enumerate(("Output", "Picture", "Look", "Work", "Weights", "Machine"))
+    for place, name in enumerate(("Output", "Picture", "Look", "Where", "Work", "Weights", "Machine"))
 }
 _SHORT = {"output": "-o"}
 HUGE = 1e9
@@ -155,9 +155,12 @@ def _parameter(option: Declared, methods: Sequence[str], more: str) -> inspect.P
         help=text,
         group=_GROUPS[option.info.group],
         show_default=(lambda _: default) if default else False,
-        metavar=words[option.kind] or None,
+        metavar="TEXT" if option.info.repeats else words[option.kind] or None,
+        consume_multiple=False,
     )
     kind = str if option.kind is tuple else option.kind
+    if option.info.repeats:
+        kind = list[str]
     annotation = Annotated[kind | None, shown]  # type: ignore[valid-type]
     return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 

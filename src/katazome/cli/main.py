@@ -41,7 +41,9 @@ app.command(
     help="Restyle a picture with the look of one or several others.",
     help_epilogue="Examples:\n"
     "  katazome stylize photo.jpg painting.jpg -o out.png --size 1024 --strength 0.7\n"
-    "  katazome stylize photo.jpg one.jpg two.jpg --blend 3,1 --preview -o - > small.png",
+    "  katazome stylize photo.jpg one.jpg two.jpg --blend 3,1 --preview -o - > small.png\n"
+    "  katazome stylize photo.jpg night.jpg --where not:mask:tower.png -o out.png\n"
+    "  katazome stylize photo.jpg --at mask:sky.png=waves.jpg --at not:mask:sky.png=night.jpg -o out.png",
 )
 app.command(
     "katazome.cli.stylize:texture",
@@ -57,10 +59,19 @@ app.command(
     help="Go on with interrupted work, to the same picture as without the interruption.",
     help_epilogue="Example:\n  katazome resume out.png.checkpoint",
 )
+app.command(
+    "katazome.cli.segment:segment",
+    name="segment",
+    usage="Usage: katazome segment IMAGE --where REGION [-o MASK] [--overlay SHOW]",
+    help="Make a mask of a region of a picture, and a picture that shows it.",
+    help_epilogue="Examples:\n"
+    "  katazome segment photo.png --where not:transparent -o mask.png\n"
+    "  katazome segment photo.jpg --where 'mask:sky.png and not:mask:\"the tower.png\"' --overlay show.jpg",
+)
 app.command("katazome.cli.weights:app", name="weights", help="List, fetch and verify the networks' files.")
 app.command("katazome.cli.study:app", name="study", help="The measured experiments.")
 
-_COMMANDS = ("stylize", "texture", "resume", "weights", "study")
+_COMMANDS = ("stylize", "texture", "resume", "segment", "weights", "study")
 _OPTIONED = ("stylize", "texture", "resume")
 _FLAGS = ("--help", "-h", "--version")
 

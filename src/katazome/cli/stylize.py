@@ -39,7 +39,7 @@ def _presets(methods: Sequence[Method]) -> str:
 
 def _stylize(content: str, *styles: str, **given: Any) -> int:
     settings = StylizeSettings.from_json(declare.values_of(StylizeSettings, given))
-    if not styles:
+    if not styles and not given.get("at"):
         raise OptionError("no style picture was given; name one or several after the content picture")
     method = get_method(settings.method)
     if not method.content:

@@ -26,7 +26,7 @@ from katazome.pictures.resize import resize
 from katazome.pictures.write import to_image
 
 SETTLED_CHANGE = 4e-5
-"""RMS change of the picture per step (pixel range 0..1): a hundredth of a grey level of 8 bits."""
+"""RMS change of the moving pixels per step (pixel range 0..1): a hundredth of a grey level of 8 bits."""
 
 SETTLED_STEPS = 8
 """So many steps in a row with less change mean that the picture no longer changes."""
@@ -232,7 +232,9 @@ def _checkpoint(
 
 
 def _change(before: Tensor, after: Tensor) -> float:
-    return float((after - before).square().mean().sqrt())
+    """RMS over the pixels that changed at all: outside a region that is held none does."""
+    moved = (after - before).reshape(-1)
+    return float((torch.dot(moved, moved) / torch.count_nonzero(moved).clamp_min(1)).sqrt())
 
 
 class _Guard:

@@ -6,7 +6,7 @@ reads a number back from the device inside a step, so a GPU is never made to wai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
@@ -55,10 +55,22 @@ class LBFGS:
 
     ``history`` is the number of pairs. The first step moves pixels by ``first_step`` (RMS, pixel
     range 0..1), and no step by more than ``longest_step`` (RMS): the guard against explosions.
+    ``precondition`` is the P of :mod:`katazome.descent.preconditioner`, None for the plain method;
+    pixels without a gradient are held whatever P does.
     """
 
-    def __init__(self, history: int, first_step: float = 0.02, longest_step: float = 0.1) -> None:
+    first_step = 0.02
+    longest_step = 0.1
+
+    def __init__(
+        self,
+        history: int,
+        first_step: float = first_step,
+        longest_step: float = longest_step,
+        precondition: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.history = history
+        self.precondition = precondition
         self.first_step = first_step
         self.longest_step = longest_step
         self._count = 0  # pairs ever stored; the slot of the next is count % history
@@ -68,13 +80,22 @@ class LBFGS:
 
     def step(self, picture: Tensor, gradient: Tensor) -> Tensor:
         """See :class:`Optimiser`."""
-        x, g = picture.reshape(-1), gradient.reshape(-1)
+        g = self._blurred(gradient).reshape(-1)
         if self._last is not None:
-            self._store(x - self._last[0], g - self._last[1])
-        self._last = (x, g)
-        direction = self._direction(g) if self._count else g * (-self.first_step / _rms(g))
-        direction *= (self.longest_step / _rms(direction)).clamp(max=1.0)
-        return direction.add_(x).view_as(picture)
+            self._store(self._last[0], g - self._last[1])
+        step = self._direction(g) if self._count else -g
+        moved = self._blurred(step.view_as(picture))
+        if self.precondition is not None:
+            moved = torch.where(gradient == 0, 0, moved)
+        length = _rms(moved)
+        factor = self.longest_step / length if self._count else self.first_step / length
+        factor = factor.clamp(max=1.0) if self._count else factor
+        following = torch.addcmul(picture, moved, factor)
+        self._last = (step.mul_(factor), g)
+        return following
+
+    def _blurred(self, x: Tensor) -> Tensor:
+        return x if self.precondition is None else self.precondition(x)
 
     def _store(self, s: Tensor, y: Tensor) -> None:
         if not self._count:
@@ -140,7 +161,7 @@ class LBFGS:
 
     def carried(self, height: int, width: int) -> LBFGS:  # noqa: ARG002
         """See :class:`Optimiser`: curvature at one scale says nothing at the next, so nothing."""
-        return LBFGS(self.history, self.first_step, self.longest_step)
+        return LBFGS(self.history, self.first_step, self.longest_step, self.precondition)
 
     def forget(self) -> None:
         """See :class:`Optimiser`."""
@@ -159,7 +180,7 @@ class LBFGS:
         if self._count:
             state |= {"s": self._s, "y": self._y, "sy": self._sy, "yy": self._yy}
         if self._last is not None:
-            state |= {"last_x": self._last[0], "last_g": self._last[1]}
+            state |= {"last_s": self._last[0], "last_g": self._last[1]}
         return state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -169,7 +190,7 @@ class LBFGS:
         if self._count:
             self._s, self._y = state["s"], state["y"]
             self._sy, self._yy = state["sy"], state["yy"]
-        self._last = (state["last_x"], state["last_g"]) if "last_x" in state else None
+        self._last = (state["last_s"], state["last_g"]) if "last_s" in state else None
 
 
 class Adam:

@@ -7,7 +7,7 @@ engine into a :class:`Task`: what is to be done, foretold and ready to run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,28 +24,66 @@ from katazome.pictures.read import Picture
 
 
 @dataclass(frozen=True)
+class Style:
+    """A style picture, and a map, as a grey picture, of the part the look is taken from; None = all."""
+
+    picture: Picture
+    region: Picture | None = None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Styles, blended, and a map, as a grey picture, of where in the content they act; None = everywhere."""
+
+    styles: tuple[Style, ...]
+    region: Picture | None = None
+
+
+@dataclass(frozen=True)
 class Inputs:
-    """The pictures of one piece of work."""
+    """The pictures of one piece of work. Only the first placement may be without a region."""
 
     content: Picture | None
-    styles: tuple[Picture, ...]
+    placements: tuple[Placement, ...]
     start: Picture | None = None
 
+    @property
+    def styles(self) -> tuple[Style, ...]:
+        """The styles of all placements, in order."""
+        return tuple(style for placement in self.placements for style in placement.styles)
+
     def named(self) -> Iterator[tuple[str, Picture]]:
-        """Yield (role, picture) in a fixed order."""
+        """Yield (role, picture) in an order that :meth:`of` reads back; maps of regions as pictures."""
         if self.content is not None:
             yield "content", self.content
-        for style in self.styles:
-            yield "style", style
+        for placement in self.placements:
+            if placement.region is not None:
+                yield "where", placement.region
+            for style in placement.styles:
+                yield "style", style.picture
+                if style.region is not None:
+                    yield "style-where", style.region
         if self.start is not None:
             yield "init", self.start
 
     @staticmethod
     def of(named: Sequence[tuple[str, Picture]]) -> Inputs:
         """The inverse of :meth:`named`."""
-        one = {role: picture for role, picture in named if role != "style"}
-        styles = tuple(picture for role, picture in named if role == "style")
-        return Inputs(one.get("content"), styles, one.get("init"))
+        one: dict[str, Picture] = {}
+        placements: list[Placement] = []
+        for role, picture in named:
+            if role == "where":
+                placements.append(Placement((), picture))
+            elif role == "style":
+                last = placements.pop() if placements else Placement(())
+                placements.append(replace(last, styles=(*last.styles, Style(picture))))
+            elif role == "style-where":
+                last = placements.pop()
+                styles = (*last.styles[:-1], replace(last.styles[-1], region=picture))
+                placements.append(replace(last, styles=styles))
+            else:
+                one[role] = picture
+        return Inputs(one.get("content"), tuple(placements), one.get("init"))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ def _peer(summary: str, style: float, content: float, smoothness: float, **optio
         "content_weight": content,
         "style_weight": 1.0,
         "scales": 1,
+        "precondition": False,
         "padding": "zeros",
         "precision": "float32",
         "smoothness": translated,
@@ -52,6 +53,7 @@ PRESETS = {
     "seed0": Preset(
         summary="the base loss of the first source document, eq. 1 to 6",
         options={
+            "precondition": False,
             "content_weight": 5.0,
             "style_weight": 0.002 * RAW**2,
             "smoothness": smoothness_of_bytes(0.001)[0],

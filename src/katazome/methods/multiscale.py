@@ -26,6 +26,7 @@ PRESETS = {
     "dsanno": Preset(
         summary="dsanno/chainer-high-resolution-texture-transfer's defaults",
         options={
+            "precondition": False,
             "octaves": 5,
             "moment_weight": 0.0,
             "style_layers": ("pool1", "conv3_2"),

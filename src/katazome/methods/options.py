@@ -61,6 +61,12 @@ class DescentOptions(Options):
         aliases=("style-blend-weights", "style-imgs-weights", "style-interpolation-weights"),
         group="Look",
     )
+    style_where: str = option(
+        "everything",
+        help="Part of the style picture that the look is taken from, in the words of --where; "
+        "of several pictures one for each, with commas",
+        group="Where",
+    )
     iterations: int = option(
         50,
         help="Iterations at the last scale; coarser scales get more in proportion",
@@ -77,6 +83,11 @@ class DescentOptions(Options):
     )
     optimizer: str = option(
         "lbfgs", help="How the picture is optimised", choices=("lbfgs", "adam"), group="Work"
+    )
+    precondition: bool = option(
+        True,
+        help="Let L-BFGS move large forms as fast as fine ones; plain L-BFGS makes grain first",
+        group="Work",
     )
     precision: str = option(
         "auto",
@@ -174,6 +185,25 @@ class StyleOptions(DescentOptions):
         high=1,
         aliases=("alpha",),
         group="Look",
+    )
+    where: str = option(
+        "everything",
+        help="Part of the content that is restyled: everything, mask:FILE, transparent, not:REGION, "
+        "(A and B), (A or B)",
+        group="Where",
+    )
+    at: tuple[str, ...] = option(
+        (),
+        help="A region and the style picture for it, as REGION=STYLE; may be given several times",
+        repeats=True,
+        group="Where",
+    )
+    feather: float = option(
+        0.0,
+        help="Soften the edges of regions by a Gaussian of so many pixels of the content",
+        low=0,
+        high=1000,
+        group="Where",
     )
     color: str = option(
         "style",

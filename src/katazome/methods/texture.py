@@ -26,6 +26,7 @@ PRESETS = {
     "snelgrove": Preset(
         summary="wxs/subjective-functions' defaults",
         options={
+            "precondition": False,
             "octaves": 4,
             "scales": 1,
             "style_layers": ("pool1", "relu3_2"),
@@ -39,6 +40,7 @@ PRESETS = {
     "gatys2015": Preset(
         summary="leongatys/DeepTextures' layers",
         options={
+            "precondition": False,
             "octaves": 1,
             "scales": 1,
             "style_layers": ("conv1_1", "pool1", "pool2", "pool3", "pool4"),

@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from katazome.descent.optimisers import LBFGS, Adam, Optimiser
+from katazome.descent.preconditioner import Preconditioner
 from katazome.descent.scales import Stage, scale_sizes, stages
 from katazome.device import generator, supports_bfloat16
-from katazome.errors import MethodError, OptionError, PictureError, RegionError
+from katazome.errors import MethodError, OptionError
 from katazome.losses.base import Loss
 from katazome.losses.content import Content
 from katazome.losses.smoothness import Smoothness
 from katazome.losses.style import GramStyle, Look, LookStatistics, MomentStyle
 from katazome.methods.base import Engine, Inputs, Task
+from katazome.methods.layers import Layer, Placed, grey, map_in, prepared_style, shrinker
 from katazome.methods.options import DescentOptions, StyleOptions
 from katazome.networks.vgg import Encoder, deepest, smallest_side, tap
 from katazome.objective.plan import Leg, choose_history, choose_tile, foretell
-from katazome.objective.whole import Objective, Octave, feature_maps, gather
-from katazome.pictures.colour import bleed, luma, match_colour, with_luma_of
-from katazome.pictures.read import Picture
-from katazome.pictures.resize import parse_size, resize, shrink, shrink_five_tap
+from katazome.objective.whole import Held, Objective, Octave, feature_maps, gather
+from katazome.pictures.colour import match_colour, with_luma_of
+from katazome.pictures.composite import composite
+from katazome.pictures.resize import parse_size, resize
 from katazome.statistics.guides import carry
 
 FINE_SHARE = 0.25
@@ -37,32 +39,6 @@ FINE_SHARE = 0.25
 
 HISTORY = 10
 """L-BFGS pairs; more gained nothing measurable, and each costs two pictures of memory."""
-
-FLAT = 0.5 / 255
-"""A style whose colours deviate less than this (RMS) is one flat colour."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A picture prepared for the work: colours bled, alpha beside; at its own size."""
-
-    pixels: Tensor
-    alpha: Tensor | None
-
-    @staticmethod
-    def of(picture: Picture, device: torch.device) -> Layer:
-        """Prepare a picture; what is transparent everywhere is an error."""
-        if picture.alpha is None:
-            return Layer(picture.pixels.to(device), None)
-        if not bool((picture.alpha > 0).any()):
-            raise RegionError(f"'{picture.name}' is transparent everywhere; there is nothing to see in it")
-        pixels = bleed(picture.pixels, picture.alpha)
-        return Layer(pixels.to(device), picture.alpha.to(device))
-
-    def at(self, size: tuple[int, int]) -> Layer:
-        """Return it resized to (height, width)."""
-        alpha = None if self.alpha is None else resize(self.alpha, size)
-        return Layer(resize(self.pixels, size), alpha)
 
 
 @dataclass(frozen=True)
@@ -110,39 +86,49 @@ class Wiring:
         if self.inputs.content is None:
             return None
         layer = Layer.of(self.inputs.content, self.engine.device)
-        return Layer(_grey(layer.pixels), layer.alpha) if self._colour == "luma" else layer
+        return layer.grey() if self._colour == "luma" else layer
 
     @cached_property
-    def styles(self) -> list[Layer]:
-        """The styles, recoloured as ``color`` says."""
-        return [self._prepared(style) for style in self.inputs.styles]
+    def placed(self) -> list[Placed]:
+        """The placements of styles, recoloured as ``color`` says."""
+        found: list[Placed] = []
+        shares = list(self.shares)
+        for placement in self.inputs.placements:
+            region = None if placement.region is None else map_in(placement.region).to(self.engine.device)
+            content = None if self.content is None else _weighted(self.content, region)
+            looks = [
+                prepared_style(style, self._colour, content, self.engine.device) for style in placement.styles
+            ]
+            names = [style.picture.name for style in placement.styles]
+            own, shares = shares[: len(looks)], shares[len(looks) :]
+            if sum(own) <= 0:
+                raise MethodError(f"the shares of the styles {', '.join(names)} are all zero")
+            found.append(Placed(looks, names, own, region))
+        return found
+
+    @cached_property
+    def region(self) -> Tensor | None:
+        """The map of where any style acts, at the content's own size; None = everywhere."""
+        outside: Tensor | None = None
+        for placed in self.placed:
+            if placed.region is None:
+                return None
+            rest = 1 - placed.region
+            outside = rest if outside is None else outside * rest
+        return None if outside is None else 1 - outside
 
     @property
     def _colour(self) -> str:
         return self.options.color if isinstance(self.options, StyleOptions) else "style"
 
-    def _prepared(self, style: Picture) -> Layer:
-        layer = Layer.of(style, self.engine.device)
-        if float(layer.pixels.flatten(2).std(2).square().mean().sqrt()) < FLAT:
-            raise PictureError(f"the style '{style.name}' is one flat colour; there is no look in it to take")
-        if self._colour == "luma":
-            layer = Layer(_grey(layer.pixels), layer.alpha)
-        if self._colour == "style" or self.inputs.content is None:
-            return layer
-        assert self.content is not None
-        matched = match_colour(
-            layer.pixels, self.content.pixels, source_weight=layer.alpha, target_weight=self.content.alpha
-        )
-        return Layer(matched, layer.alpha)
-
     @cached_property
     def shares(self) -> list[float]:
         """The share of each style."""
-        blend = self.options.blend or (1.0,) * len(self.inputs.styles)
-        if len(blend) != len(self.inputs.styles):
+        styles = self.inputs.styles
+        blend = self.options.blend or (1.0,) * len(styles)
+        if len(blend) != len(styles):
             raise OptionError(
-                f"blend has {len(blend)} shares for {len(self.inputs.styles)} style pictures; "
-                "give one for each"
+                f"blend has {len(blend)} shares for {len(styles)} style pictures; give one for each"
             )
         return list(blend)
 
@@ -159,70 +145,91 @@ class Wiring:
                 raise OptionError("init is 'file', but no picture to start from was given")
             return Layer.of(self.inputs.start, device).at(size).pixels.clone()
         if init == "style":
-            return self.styles[0].at(size).pixels.clone()
+            return self.placed[0].looks[0].at(size).pixels.clone()
         return self._noise(size)
 
     def _noise(self, size: tuple[int, int]) -> Tensor:
         """Noise with the mean and covariance of the first style's colours."""
         noise = torch.randn((1, 3, *size), generator=generator(self.options.seed))
         noise = (0.5 + 0.2 * noise).clamp(0, 1).to(self.engine.device)
-        return match_colour(noise, self.styles[0].pixels, target_weight=self.styles[0].alpha)
+        first = self.placed[0].looks[0]
+        return match_colour(noise, first.pixels, target_weight=first.weight)
 
     def objective(self, stage: Stage) -> Objective:
         """Make targets and losses for a stage; see :class:`katazome.descent.loop.Problem`."""
+        size = (stage.height, stage.width)
         encoder = self.encoder.with_(dtype=stage.dtype)
-        content = None if self.content is None else self.content.at((stage.height, stage.width))
-        region = None if content is None else content.alpha
-        looks = [layer.at(self._style_size(layer, stage)) for layer in self.styles]
+        content = None if self.content is None else self.content.at(size)
+        union = None if self.region is None else resize(self.region, size)
+        placed = [self._at(stage, p, content) for p in self.placed]
         shrink_result = self.shrink or shrinker(self.shrinking, self.wrap)
         shrink_look = self.shrink or shrinker(self.shrinking)
-        shares = self.options.weights_of_layers()
+        areas = _areas(placed, None if content is None else _weighted(content, union).weight)
         octaves: list[Octave] = []
-        count = self.octaves_at(stage, looks)
+        count = self.octaves_at(stage, [look for p in placed for look in p.looks])
         for halvings in range(count):
             if halvings:
-                looks = [_halved(look, shrink_look) for look in looks]
-                region = None if region is None else shrink_result(region)
-            guides = None if region is None else carry(region, self.options.style_layers)
+                placed = [_halved(p, shrink_result, shrink_look) for p in placed]
             losses: list[Loss] = []
-            if self.style_weight:
-                look = self._look(encoder, looks, stage)
-                weight = self.style_weight / count
-                losses.append(GramStyle(look.grams, shares, weight, guides))
-                if self.options.moment_weight:
-                    weight *= self.options.moment_weight
-                    losses.append(MomentStyle(look.deviations(), shares, weight, guides))
+            for p, area in zip(placed, areas, strict=True):
+                losses += self._style_losses(encoder, p, stage, area / count)
             if not halvings and content is not None and self.content_weight:
-                losses.append(self._content_loss(encoder, content))
+                losses.append(self._content_loss(encoder, _weighted(content, union)))
             octaves.append(Octave(halvings, tuple(losses)))
         smoothness = Smoothness(self.options.smoothness, self.options.smoothness_as_sum, self.wrap)
-        return Objective(encoder, octaves, shrink_result, smoothness, self.tile)
+        held = None if union is None or content is None else Held(union, content.pixels)
+        return Objective(encoder, octaves, shrink_result, smoothness, self.tile, held)
 
-    def _look(self, encoder: Encoder, looks: Sequence[Layer], stage: Stage) -> Look:
-        """Gather the statistics of the styles at one octave and blend them."""
+    def _at(self, stage: Stage, placed: Placed, content: Layer | None) -> Placed:
+        """Return a placement at a stage's size, without what is transparent in the content."""
+        region = None if placed.region is None else resize(placed.region, (stage.height, stage.width))
+        if content is not None:
+            region = _weighted(content, region).weight
+        looks = [look.at(self._style_size(look, stage)) for look in placed.looks]
+        return replace(placed, looks=looks, region=region)
+
+    def _style_losses(self, encoder: Encoder, placed: Placed, stage: Stage, share: float) -> list[Loss]:
+        """Return the losses of one placement at one octave.
+
+        ``share`` is the placement's part of all that is restyled, so that a pixel feels the same
+        pull towards its style whatever the size of its region.
+        """
+        if not self.style_weight:
+            return []
+        guides = None if placed.region is None else carry(placed.region, self.options.style_layers)
+        layers, look = self.options.weights_of_layers(), self._look(encoder, placed, stage)
+        weight = self.style_weight * share
+        losses: list[Loss] = [GramStyle(look.grams, layers, weight, guides)]
+        if self.options.moment_weight:
+            weight *= self.options.moment_weight
+            losses.append(MomentStyle(look.deviations(), layers, weight, guides))
+        return losses
+
+    def _look(self, encoder: Encoder, placed: Placed, stage: Stage) -> Look:
+        """Gather the statistics of a placement's styles at one octave and blend them."""
         taps = tuple(self.options.weights_of_layers())
         moments = taps if self.options.moment_weight else ()
         # The style picture has borders of its own; only the result wraps.
         plain = encoder.with_(padding=(self.options.padding,) * 2)
         least = smallest_side(taps)
         found = []
-        for look, style in zip(looks, self.inputs.styles, strict=True):
-            if min(look.pixels.shape[2:]) < least:
-                height, width = look.pixels.shape[2:]
+        for look, name in zip(placed.looks, placed.names, strict=True):
+            height, width = look.pixels.shape[2:]
+            if min(height, width) < least:
                 raise OptionError(
-                    f"the style '{style.name}' is {width} x {height} px at the scale of {stage.width} x "
+                    f"the style '{name}' is {width} x {height} px at the scale of {stage.width} x "
                     f"{stage.height}, too small for {deepest(taps).name} ({least} px); raise --size or "
                     "--style-scale, or give fewer --scales"
                 )
-            guide = None if look.alpha is None else carry(look.alpha, taps)
+            guide = None if look.weight is None else carry(look.weight, taps)
             statistics = LookStatistics(taps, moments, guide)
             found.append(Look.of(gather(plain, look.pixels, statistics, self.tile)))
-        return Look.blend(found, self.shares)
+        return Look.blend(found, placed.shares)
 
     def _content_loss(self, encoder: Encoder, content: Layer) -> Content:
         assert isinstance(self.options, StyleOptions)
         taps = [tap(n).name for n in self.options.content_layers]
-        guides = None if content.alpha is None else carry(content.alpha, taps)
+        guides = None if content.weight is None else carry(content.weight, taps)
         targets = feature_maps(encoder, content.pixels, taps, self.tile)
         return Content(targets, dict.fromkeys(taps, 1 / len(taps)), self.content_weight, guides)
 
@@ -303,43 +310,54 @@ class Wiring:
         return stages(sizes, self.options.iterations, *self.dtypes, FINE_SHARE, self.wrap)
 
     def finish(self, picture: Tensor) -> Tensor:
-        """Make the final picture of an iterate: the content's colours or transparency put back."""
+        """Make the final picture of an iterate: the content's colours, what is outside, transparency."""
         if self.inputs.content is None:
             return picture
         size = (picture.shape[2], picture.shape[3])
         original = Layer.of(self.inputs.content, picture.device).at(size)
         if self._colour == "luma":
-            picture = with_luma_of(original.pixels, _grey(picture))
-        return picture if original.alpha is None else torch.cat([picture, original.alpha], dim=1)
+            picture = with_luma_of(original.pixels, grey(picture))
+        if self.region is not None:
+            picture = composite(picture, original.pixels, resize(self.region, size).to(picture))
+        return picture if original.weight is None else torch.cat([picture, original.weight], dim=1)
 
     def task(self) -> Task:
         """Return the task, checked as far as can be before the work starts."""
         if not self.inputs.styles:
             raise OptionError("no style picture was given; name at least one")
-        if sum(self.shares) <= 0:
-            raise MethodError("the shares of the styles are all zero")
+        _ = self.placed  # what is wrong with a picture or a share is to be said now
         legs = [Leg(s.height, s.width, s.dtype, s.iterations) for s in self.walk]
         history = self.history if self.options.optimizer == "lbfgs" else 2
         plan = foretell(self.encoder, self.taps, legs, octaves=self.octaves, tile=self.tile, history=history)
-        make: Callable[[], Optimiser] = (
-            Adam if self.options.optimizer == "adam" else partial(LBFGS, self.history)
-        )
-        return Task(self, self.walk, make, self.finish, plan)
+        return Task(self, self.walk, self._optimiser, self.finish, plan)
+
+    def _optimiser(self) -> Optimiser:
+        if self.options.optimizer == "adam":
+            return Adam()
+        # Steps are measured over the whole picture; what is held outside a region does not move.
+        moving = 1.0 if self.region is None else float(self.region.square().mean().sqrt())
+        first, longest = LBFGS.first_step * moving, LBFGS.longest_step * moving
+        precondition = Preconditioner(self.wrap) if self.options.precondition else None
+        return LBFGS(self.history, first, longest, precondition)
 
 
-def _grey(pixels: Tensor) -> Tensor:
-    return luma(pixels).expand_as(pixels)
+def _weighted(layer: Layer, region: Tensor | None) -> Layer:
+    """Return a layer that counts only inside a region."""
+    if region is None:
+        return layer
+    return replace(layer, weight=region if layer.weight is None else layer.weight * region)
 
 
-def shrinker(kind: str, wrap: tuple[bool, bool] = (False, False)) -> Callable[[Tensor], Tensor]:
-    """Return the operator that halves for the next octave: ``five-tap``, ``valid`` or ``average``."""
-    if kind == "average":
-        return shrink
-    if kind == "valid":
-        return shrink_five_tap
-    rows, columns = ("circular" if w else "reflect" for w in wrap)
-    return partial(shrink_five_tap, border=(rows, columns))
+def _areas(placed: Sequence[Placed], union: Tensor | None) -> list[float]:
+    """Return each placement's part of all that is restyled."""
+    if union is None:
+        return [1.0 if p.region is None else float(p.region.mean()) for p in placed]
+    whole = float(union.sum())
+    return [1.0 if p.region is None else float(p.region.sum()) / whole for p in placed]
 
 
-def _halved(layer: Layer, shrink: Callable[[Tensor], Tensor]) -> Layer:
-    return Layer(shrink(layer.pixels), None if layer.alpha is None else shrink(layer.alpha))
+def _halved(
+    placed: Placed, shrink_result: Callable[[Tensor], Tensor], shrink_look: Callable[[Tensor], Tensor]
+) -> Placed:
+    region = None if placed.region is None else shrink_result(placed.region)
+    return replace(placed, looks=[look.halved(shrink_look) for look in placed.looks], region=region)

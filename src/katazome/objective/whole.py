@@ -22,6 +22,7 @@ from katazome.losses.base import Features, Loss, Sums, Window
 from katazome.losses.smoothness import Smoothness
 from katazome.networks.vgg import Encoder, tap
 from katazome.objective.tiles import Tile, tiles
+from katazome.pictures.composite import composite
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,23 @@ class Statistics(Protocol):
 
 
 @dataclass(frozen=True)
+class Held:
+    """What holds a picture outside a region: the losses see ``composite(picture, original, region)``.
+
+    ``region`` (1, 1, H, W) in [0, 1]; ``original`` (1, 3, H, W). Pixels where the region is 0 have
+    no gradient and never change, and what is optimised is what will be seen.
+    """
+
+    region: Tensor
+    original: Tensor
+
+
+@dataclass(frozen=True)
 class Objective:
     """Weighted losses of a picture (1, 3, H, W).
 
     ``shrink`` halves a picture for the next octave; ``tile`` is the core's side (px) or None for
-    the whole picture at once.
+    the whole picture at once; ``held`` keeps the picture as it is outside a region.
     """
 
     encoder: Encoder
@@ -65,6 +78,7 @@ class Objective:
     shrink: Callable[[Tensor], Tensor]
     smoothness: Smoothness | None = None
     tile: int | None = None
+    held: Held | None = None
 
     def __call__(self, picture: Tensor) -> Evaluation:
         """Evaluate at ``picture``; no graph is left behind."""
@@ -72,7 +86,9 @@ class Objective:
         with torch.inference_mode(False), torch.enable_grad():
             # What was made under the caller's inference mode cannot be differentiated; a copy can.
             leaf = (picture.clone() if picture.is_inference() else picture.detach()).requires_grad_()
-            pyramid = [leaf]
+            held = self.held
+            shown = leaf if held is None else composite(leaf, held.original, held.region)
+            pyramid = [shown]
             for _ in range(max((o.halvings for o in self.octaves), default=0)):
                 pyramid.append(self.shrink(pyramid[-1]))
             roots: list[Tensor] = []
@@ -85,7 +101,7 @@ class Objective:
                 for name, value in values.items():
                     terms[name] = terms[name] + value if name in terms else value
             if self.smoothness is not None and self.smoothness.weight:
-                roughness = self.smoothness.weight * self.smoothness.of(leaf)
+                roughness = self.smoothness.weight * self.smoothness.of(shown)
                 terms[self.smoothness.name] = roughness.detach().to(exact_dtype(leaf.device))
                 roots.append(roughness)
                 pulls.append(None)

@@ -1,0 +1,153 @@
+"""From what was asked to inputs: pictures read, regions made, styles put in their places.
+
+``where``, ``style_where``, ``at`` and ``feather`` are options like the others; here their words
+become maps. After this, methods, checkpoints and recipes know only pictures and maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from katazome.errors import OptionError
+from katazome.methods.base import Inputs, Placement, Style
+from katazome.methods.options import DescentOptions, StyleOptions
+from katazome.pictures.read import Picture, PictureLike, read
+from katazome.pictures.resize import parse_size
+from katazome.regions.grammar import parse, parse_list, parse_placement
+from katazome.regions.mask import feathered
+from katazome.regions.region import Everything, Region, coverage, map_of
+
+At: TypeAlias = Mapping[str | Region, PictureLike] | Sequence[str | tuple[str | Region, PictureLike]]
+"""What ``at`` takes: ``{"object:dog": "waves.jpg"}``, pairs, or texts ``object:dog=waves.jpg``."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """The regions that were asked for, as values."""
+
+    where: Region
+    style_where: Sequence[Region]
+    at: Sequence[tuple[Region, PictureLike]]
+
+
+def places(options: dict[str, Any]) -> Places:
+    """Take the regions out of ``options`` and leave their words there, without the names of files.
+
+    Raises :class:`OptionError` that points at what it cannot read.
+    """
+    where = _region("where", options.get("where", "everything"))
+    style_where = _regions(options.get("style_where", "everything"))
+    at = [_pair(one) for one in _items(options.get("at", ()))]
+    words = {
+        "where": where.anonymous(),
+        "style_where": ", ".join(region.anonymous() for region in style_where),
+        "at": tuple(region.anonymous() for region, _ in at),
+    }
+    options.update({name: said for name, said in words.items() if name in options})
+    return Places(where, style_where, at)
+
+
+def _items(at: Any) -> list[Any]:
+    if isinstance(at, Mapping):
+        return list(at.items())
+    if isinstance(at, Sequence) and not isinstance(at, str):
+        return list(at)
+    return [at]
+
+
+def _pair(one: Any) -> tuple[Region, PictureLike]:
+    if isinstance(one, str):
+        return parse_placement(one, "at")
+    if not isinstance(one, Sequence) or len(one) != 2:
+        raise OptionError(f"at is {one!r}; it must be texts REGION=STYLE, or pairs of a region and a style")
+    return _region("at", one[0]), one[1]
+
+
+def _region(name: str, given: Any) -> Region:
+    if isinstance(given, Region):
+        return given
+    if not isinstance(given, str):
+        raise OptionError(f"{name} is {given!r}; it must be a Region or the words for one")
+    return parse(given, name)
+
+
+def _regions(given: Any) -> list[Region]:
+    if isinstance(given, str):
+        return parse_list(given, "style_where")
+    if isinstance(given, Sequence):
+        return [_region("style_where", one) for one in given]
+    return [_region("style_where", given)]
+
+
+def read_inputs(
+    content: PictureLike | None,
+    styles: Sequence[PictureLike],
+    start: PictureLike | None,
+    options: DescentOptions,
+    asked: Places,
+) -> Inputs:
+    """Read the pictures and make the maps.
+
+    Raises :class:`OptionError`, :class:`PictureError` or :class:`RegionError`.
+    """
+    if not styles and not asked.at:
+        raise OptionError("no style picture was given; name at least one")
+    if not styles and not isinstance(asked.where, Everything):
+        raise OptionError(
+            "where says where the style pictures act that stand after the content, and there are none; "
+            "name one, or leave it out: each at has a region of its own"
+        )
+    longest = int(options.size) if options.size.isdigit() else None
+    canvas = None if content is None else read(content, longest=longest)
+    looks = _styles([*styles, *(style for _, style in asked.at)], canvas, options, asked.style_where)
+    regions: list[Region | None] = (
+        [None if isinstance(asked.where, Everything) else asked.where] if styles else []
+    )
+    regions += [region for region, _ in asked.at]
+    groups = [looks[: len(styles)]] if styles else []
+    groups += [[look] for look in looks[len(styles) :]]
+    maps = _maps(regions, canvas, options)
+    placed = [Placement(tuple(group), region) for group, region in zip(groups, maps, strict=True)]
+    return Inputs(canvas, tuple(placed), None if start is None else read(start))
+
+
+def _styles(
+    given: Sequence[PictureLike], canvas: Picture | None, options: DescentOptions, regions: Sequence[Region]
+) -> list[Style]:
+    # A style is needed at about the result's size; a huge file need not be decoded whole for that.
+    longest = None
+    if canvas is not None:
+        longest = round(2 * max(parse_size(options.size, canvas.native)) * options.style_scale)
+    pictures = [read(style, longest=longest) for style in given]
+    if len(regions) not in (1, len(pictures)):
+        raise OptionError(
+            f"style_where has {len(regions)} regions for {len(pictures)} style pictures; "
+            "give one for all, or one for each, with commas"
+        )
+    parts = list(regions) * (len(pictures) if len(regions) == 1 else 1)
+    return [
+        Style(picture, None if isinstance(part, Everything) else _as_picture(part, map_of(part, picture)))
+        for picture, part in zip(pictures, parts, strict=True)
+    ]
+
+
+def _maps(
+    regions: Sequence[Region | None], canvas: Picture | None, options: DescentOptions
+) -> list[Picture | None]:
+    if canvas is None or not isinstance(options, StyleOptions):
+        return [None for _ in regions]
+    sigma = options.feather * canvas.height / canvas.native[0]
+    found = [None if r is None else _as_picture(r, feathered(map_of(r, canvas), sigma)) for r in regions]
+    made = [picture for picture in found if picture is not None]
+    if made:
+        said = coverage([p.name for p in made], [p.pixels[:, :1] for p in made])
+        found[-1] = replace(made[-1], notes=tuple(said))
+    return found
+
+
+def _as_picture(region: Region, found: Tensor) -> Picture:
+    return replace(read(found), name=str(region))

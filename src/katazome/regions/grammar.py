@@ -1,0 +1,147 @@
+"""The grammar of regions: words on a command line, in a recipe, in Python.
+
+    region  =  part { "and" part } { "or" part { "and" part } }
+    part    =  "not:" part  |  "not" part  |  "(" region ")"  |  word  |  word ":" name
+    name    =  characters without spaces, quotes, brackets, "=" and ","  |  "..."  |  '...'
+
+``and`` binds closer than ``or``. Words without a name: everything, salient, transparent. An error
+shows the text and points at the character.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+from katazome.errors import OptionError, nearest
+from katazome.regions.region import PLAIN, Both, Either, Everything, Mask, Not, Region, Transparent
+
+_WORD = re.compile(r"[^\W\d]+")
+
+WORDS: Mapping[str, Callable[[], Region]] = {"everything": Everything, "transparent": Transparent}
+"""Words that are a region by themselves."""
+
+NAMED: Mapping[str, Callable[[str], Region]] = {"mask": Mask}
+"""Words that take a name or a file: ``mask:FILE``."""
+
+
+def parse(text: str, name: str = "region") -> Region:
+    """Return the region that a text says; ``name`` is what errors call it.
+
+    Raises :class:`OptionError` that points at the character where it stops making sense.
+    """
+    reader = _Reader(text, name)
+    region = reader.region()
+    reader.end()
+    return region
+
+
+def parse_list(text: str, name: str = "regions") -> list[Region]:
+    """Return the regions of a text in which commas part them."""
+    reader = _Reader(text, name)
+    regions = [reader.region()]
+    while reader.takes(","):
+        regions.append(reader.region())
+    reader.end()
+    return regions
+
+
+def parse_placement(text: str, name: str = "placement") -> tuple[Region, str]:
+    """Return the region and the rest of ``REGION=REST``, the form that ``--at`` takes."""
+    reader = _Reader(text, name)
+    region = reader.region()
+    if not reader.takes("=") or not text[reader.at :]:
+        reader.fail("expected = and a style picture after the region")
+    return region, text[reader.at :]
+
+
+class _Reader:
+    """Reads a text from left to right."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text = text
+        self.name = name
+        self.at = 0
+
+    def region(self) -> Region:
+        found = self._every()
+        while self._word("or"):
+            found = Either(found, self._every())
+        return found
+
+    def _every(self) -> Region:
+        found = self._part()
+        while self._word("and"):
+            found = Both(found, self._part())
+        return found
+
+    def _part(self) -> Region:
+        if self.takes("("):
+            inner = self.region()
+            if not self.takes(")"):
+                self.fail("expected ) here")
+            return inner
+        self._skip()
+        start = self.at
+        match = _WORD.match(self.text, self.at)
+        if not match:
+            self.fail("expected a region here")
+        word = match[0].lower()
+        self.at = match.end()
+        if word == "not":
+            self._here(":")
+            return Not(self._part())
+        if word in WORDS:
+            return WORDS[word]()
+        if word not in NAMED:
+            self.at = start
+            known = [*WORDS, *NAMED, "not"]
+            self.fail(f"there is no region '{match[0]}'{nearest(word, known)} (known: {', '.join(known)})")
+        if not self._here(":"):
+            self.fail(f"expected :NAME after {word}")
+        return NAMED[word](self._name(word))
+
+    def _name(self, word: str) -> str:
+        quote = self.text[self.at : self.at + 1]
+        if quote in {'"', "'"}:
+            end = self.text.find(quote, self.at + 1)
+            if end < 0:
+                self.fail("this quote is not closed")
+            name, self.at = self.text[self.at + 1 : end], end + 1
+        else:
+            match = PLAIN.match(self.text, self.at)
+            name = match[0] if match else ""
+            self.at += len(name)
+        if not name:
+            self.fail(f"expected a name after {word}:")
+        return name
+
+    def _word(self, word: str) -> bool:
+        self._skip()
+        match = _WORD.match(self.text, self.at)
+        if match and match[0].lower() == word:
+            self.at = match.end()
+            return True
+        return False
+
+    def takes(self, sign: str) -> bool:
+        self._skip()
+        return self._here(sign)
+
+    def _here(self, sign: str) -> bool:
+        found = self.text.startswith(sign, self.at)
+        self.at += len(sign) if found else 0
+        return found
+
+    def _skip(self) -> None:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+
+    def end(self) -> None:
+        self._skip()
+        if self.at < len(self.text):
+            self.fail('expected "and", "or" or the end; a name with spaces, = or brackets is put in quotes')
+
+    def fail(self, what: str) -> NoReturn:
+        raise OptionError(f"{self.name}: {what}\n  {self.text}\n  {' ' * self.at}^")

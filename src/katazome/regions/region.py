@@ -1,0 +1,226 @@
+"""What a region is: a small value that turns a picture into a soft map of itself.
+
+Regions know nothing of methods, and methods see nothing but maps, so any region works with any
+method. ``~a``, ``a & b`` and ``a | b`` combine them by the algebra of chances: 1 - a, a b and
+1 - (1 - a)(1 - b). With these ``a & b`` and ``a & ~b`` add up to ``a`` at every pixel, soft edges
+included, which the smaller and the larger of two values would not give.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from katazome.errors import RegionError
+from katazome.pictures.read import Picture, PictureLike
+from katazome.regions.mask import mask_map
+
+PLAIN = re.compile(r"""[^\s"'=(),]+""")
+"""What a name may be without quotes; see :mod:`katazome.regions.grammar`."""
+
+EMPTY = 0.5 / 255
+"""A map that is nowhere above half a grey level of 8 bits is empty."""
+
+
+class Region(ABC):
+    """A part of a picture. Made by the functions below or :func:`katazome.regions.grammar.parse`."""
+
+    @abstractmethod
+    def of(self, picture: Picture) -> Tensor:
+        """Return the soft map of a picture: (1, 1, H, W) float32 in [0, 1], 1 = inside.
+
+        Raises :class:`RegionError` when it cannot be made.
+        """
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return the words that :func:`katazome.regions.grammar.parse` reads back."""
+
+    @abstractmethod
+    def anonymous(self) -> str:
+        """Return the words without the names of files: what may be written into a recipe."""
+
+    def __invert__(self) -> Region:
+        return self.inner if isinstance(self, Not) else Not(self)
+
+    def __and__(self, other: Region) -> Region:
+        return Both(self, other)
+
+    def __or__(self, other: Region) -> Region:
+        return Either(self, other)
+
+    @staticmethod
+    def everything() -> Region:
+        """Return the whole picture."""
+        return Everything()
+
+    @staticmethod
+    def transparent() -> Region:
+        """Return what is transparent in the picture."""
+        return Transparent()
+
+    @staticmethod
+    def mask(file: PictureLike) -> Region:
+        """Return what is bright in another picture, of any size and the same aspect."""
+        return Mask(file)
+
+
+class _Word(Region):
+    """A region that is one word."""
+
+    word: str
+
+    def __str__(self) -> str:
+        return self.word
+
+    def anonymous(self) -> str:
+        return self.word
+
+
+@dataclass(frozen=True)
+class Everything(_Word):
+    """The whole picture."""
+
+    word = "everything"
+
+    def of(self, picture: Picture) -> Tensor:
+        """See :class:`Region`."""
+        return torch.ones_like(picture.pixels[:, :1])
+
+
+@dataclass(frozen=True)
+class Transparent(_Word):
+    """What is transparent; nothing in an opaque picture."""
+
+    word = "transparent"
+
+    def of(self, picture: Picture) -> Tensor:
+        """See :class:`Region`."""
+        if picture.alpha is None:
+            return torch.zeros_like(picture.pixels[:, :1])
+        return 1 - picture.alpha
+
+
+@dataclass(frozen=True, eq=False)
+class Mask(Region):
+    """What is bright in a mask; see :func:`katazome.regions.mask.mask_map`."""
+
+    file: PictureLike
+
+    def of(self, picture: Picture) -> Tensor:
+        """See :class:`Region`."""
+        return mask_map(self.file, picture)
+
+    def __str__(self) -> str:
+        named = isinstance(self.file, str) or hasattr(self.file, "__fspath__")
+        return f"mask:{quoted(str(self.file) if named else 'picture')}"
+
+    def anonymous(self) -> str:
+        """See :class:`Region`."""
+        return "mask:file"
+
+
+@dataclass(frozen=True)
+class Not(Region):
+    """All but a region."""
+
+    inner: Region
+
+    def of(self, picture: Picture) -> Tensor:
+        """See :class:`Region`."""
+        return 1 - self.inner.of(picture)
+
+    def __str__(self) -> str:
+        return f"not:{self.inner}"
+
+    def anonymous(self) -> str:
+        """See :class:`Region`."""
+        return f"not:{self.inner.anonymous()}"
+
+
+@dataclass(frozen=True)
+class Both(Region):
+    """What lies in two regions."""
+
+    one: Region
+    other: Region
+
+    def of(self, picture: Picture) -> Tensor:
+        """See :class:`Region`."""
+        return self.one.of(picture) * self.other.of(picture)
+
+    def __str__(self) -> str:
+        return f"({self.one} and {self.other})"
+
+    def anonymous(self) -> str:
+        """See :class:`Region`."""
+        return f"({self.one.anonymous()} and {self.other.anonymous()})"
+
+
+@dataclass(frozen=True)
+class Either(Region):
+    """What lies in one of two regions or in both."""
+
+    one: Region
+    other: Region
+
+    def of(self, picture: Picture) -> Tensor:
+        """See :class:`Region`."""
+        return 1 - (1 - self.one.of(picture)) * (1 - self.other.of(picture))
+
+    def __str__(self) -> str:
+        return f"({self.one} or {self.other})"
+
+    def anonymous(self) -> str:
+        """See :class:`Region`."""
+        return f"({self.one.anonymous()} or {self.other.anonymous()})"
+
+
+def quoted(name: str) -> str:
+    """Return a name as the grammar reads it: in quotes where it has to be."""
+    if PLAIN.fullmatch(name):
+        return name
+    quote = "'" if '"' in name else '"'
+    if quote in name:
+        raise RegionError(f"the name {name} has both kinds of quotes in it; rename the file")
+    return f"{quote}{name}{quote}"
+
+
+def map_of(region: Region, picture: Picture) -> Tensor:
+    """Return a region's map of a picture, refused where it is empty.
+
+    Raises :class:`RegionError` that says so, or that the region cannot be made.
+    """
+    found = region.of(picture).clamp(0, 1)
+    if float(found.max()) < EMPTY:
+        raise RegionError(
+            f"the region {region} is empty in '{picture.name}'; look at it with "
+            "`katazome segment`, or choose another"
+        )
+    return found
+
+
+def coverage(names: Sequence[str], maps: Sequence[Tensor]) -> list[str]:
+    """Say in sentences what regions (1, 1, H, W) of one picture cover, where they overlap, what is left."""
+    pixels = maps[0].numel()
+
+    def share(covered: Tensor) -> str:
+        count = float(covered.sum(dtype=torch.float64))
+        return f"{count / pixels:.1%} of the picture ({round(count)} px)"
+
+    said = [f"{name}: {share(m)}" for name, m in zip(names, maps, strict=True)]
+    if len(maps) > 1:
+        once, twice = torch.zeros_like(maps[0]), torch.zeros_like(maps[0])
+        for m in maps:
+            twice = torch.maximum(twice, torch.minimum(once, m))
+            once = torch.maximum(once, m)
+        if float(twice.max()) > 0.5:
+            said.append(f"regions overlap in {share(twice)}, which takes the look of each")
+        if float(once.min()) < 0.5:
+            said.append(f"no region has {share(1 - once)}, which stays as it is")
+    return said
