@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from katazome.networks.vgg import Encoder
     from katazome.pictures.read import Picture, read
     from katazome.recipe import Recipe, read_recipe
+    from katazome.regions.region import Region
 
 _HOMES = {
     "katazome.api": (
@@ -50,6 +51,7 @@ _HOMES = {
     "katazome.networks.vgg": ("Encoder",),
     "katazome.pictures.read": ("Picture", "read"),
     "katazome.recipe": ("Recipe", "read_recipe"),
+    "katazome.regions.region": ("Region",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -64,6 +66,7 @@ __all__ = [
     "Picture",
     "PictureError",
     "Recipe",
+    "Region",
     "RegionError",
     "Result",
     "Session",

@@ -18,6 +18,7 @@ NAMES = [
     "Picture",
     "PictureError",
     "Recipe",
+    "Region",
     "RegionError",
     "Result",
     "Session",

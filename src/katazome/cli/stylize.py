@@ -23,6 +23,7 @@ from katazome.errors import OptionError, OutputError, PictureError
 from katazome.methods.base import Method, get_method, list_methods
 from katazome.options import Options
 from katazome.pictures.write import check_target, default_name
+from katazome.regions.grammar import parse_placement
 from katazome.weights.flavours import VGGWeights, open_vgg
 
 
@@ -63,13 +64,15 @@ def _make(
 ) -> int:
     options = {k: v for k, v in given.items() if k not in declare.declared({"": type(settings)})}
     _check_options(method, settings.preset, options)
+    options = declare.values_of(method.options, options)
     inputs = [*([] if content is None else [content]), *styles, *_start_file(options)]
     if inputs.count("-") > 1:
         raise OptionError("standard input (-) is given twice; it can be read only once")
     if settings.plan:
         output = "-"
     else:
-        output = settings.output if settings.output is not None else _made_name(content, styles)
+        placed = [parse_placement(text, "at")[1] for text in options.get("at", ())]
+        output = settings.output if settings.output is not None else _made_name(content, [*styles, *placed])
         _check_output(output, settings)
     session = Session(device=settings.device, weights=_weights(settings.weights, quiet=settings.quiet))
     work = session.prepare(
