@@ -16,8 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from katazome.descent.optimisers import LBFGS
+from katazome.descent.preconditioner import Preconditioner
 from katazome.device import keep_heap, peak_memory
 from katazome.losses.content import Content
+from katazome.losses.gamut import Gamut
 from katazome.losses.smoothness import Smoothness
 from katazome.losses.style import GramStyle, Look, LookStatistics
 from katazome.methods.options import CONTENT_LAYERS, STYLE_LAYERS
@@ -60,8 +62,8 @@ def whole(weights: VGGWeights, size: int, dtype: torch.dtype, pooling: str = "ma
         GramStyle(look.grams, dict.fromkeys(STYLE_LAYERS, 0.2), 1000.0),
         Content(feature_maps(encoder, content, CONTENT_LAYERS), dict.fromkeys(CONTENT_LAYERS, 1.0)),
     )
-    objective = Objective(encoder, [Octave(0, losses)], lambda x: x, Smoothness(1e-3))
-    optimiser = LBFGS(10)
+    objective = Objective(encoder, [Octave(0, losses)], lambda x: x, [Smoothness(1e-3), Gamut()])
+    optimiser = LBFGS(10, precondition=Preconditioner())
     state: list[Tensor] = [content]
 
     def run() -> object:

@@ -21,6 +21,6 @@ def test_the_page_has_everything() -> None:
         assert f"## `{method.name}`" in text
         assert all(f"`{preset}`" in text for preset in method.presets)
         for option in declare.declared({"": method.options}).values():
-            flag = option.flag if True not in option.defaults.values() else f"--no-{option.name}"
+            flag = option.flag if option.defaults[""] is not True else f"--no-{option.name}"
             assert f"| `{flag}` | {option.info.help} |".replace("\\|", "|") in text
     assert all(f"| {strength:g} | " in text for strength in STRENGTHS)

@@ -82,7 +82,7 @@ def base_objective(e: Encoder, pictures: Mapping[str, Tensor]) -> Objective:
     held = feature_maps(e, pictures["content"].to(dtype), ["relu4_2"])
     losses: list[Loss] = [Content(held, {"relu4_2": 1.0})]
     losses += [GramStyle({n: look.grams[n]}, {n: 1 / 5}, 100.0, name=n) for n in STYLE]
-    return Objective(e, [Octave(0, tuple(losses))], shrink, Smoothness(1e-5, as_sum=True))
+    return Objective(e, [Octave(0, tuple(losses))], shrink, [Smoothness(1e-5, as_sum=True)])
 
 
 @PRECISIONS

@@ -83,7 +83,7 @@ def test_base_loss_and_its_gradient(combination, dtype, tolerance):
     held = feature_maps(e, picture(made.SIZE, 0.2, dtype), [made.CONTENT])
     losses: list[Loss] = [Content(held, {made.CONTENT: 1.0})]
     losses += [GramStyle({n: look.grams[n]}, {n: 1 / 5}, 100.0, name=n) for n in made.STYLE]
-    found = Objective(e, [Octave(0, tuple(losses))], shrink, Smoothness(0.1))(between(dtype))
+    found = Objective(e, [Octave(0, tuple(losses))], shrink, [Smoothness(0.1)])(between(dtype))
     assert set(found.terms) == set(expected["terms"])
     for name, value in expected["terms"].items():
         close(found.terms[name], value, tolerance)

@@ -75,7 +75,7 @@ def objective(
             held, region = shrinker(held), None if region is None else shrinker(region)
     rows, columns = encoder.settings.padding
     wrap = (rows == "circular", columns == "circular")
-    return Objective(encoder, steps, shrinker, Smoothness(0.1, wrap=wrap), tile)
+    return Objective(encoder, steps, shrinker, [Smoothness(0.1, wrap=wrap)], tile)
 
 
 def border(size: tuple[int, int], tile: int, taps: list[str]) -> Tensor:

@@ -52,7 +52,7 @@ class Tiny:
             Content(content, {"relu3_1": 1.0}),
             GramStyle(look.grams, dict.fromkeys(TAPS, 1 / 3), 10.0),
         )
-        return Objective(encoder, [Octave(0, losses)], shrink, Smoothness(0.01))
+        return Objective(encoder, [Octave(0, losses)], shrink, [Smoothness(0.01)])
 
 
 class Fake:

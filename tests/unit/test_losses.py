@@ -12,6 +12,7 @@ from torch import Tensor
 
 from katazome.losses.base import Loss, Window
 from katazome.losses.content import Content
+from katazome.losses.gamut import Gamut
 from katazome.losses.smoothness import Smoothness, squared_variation
 from katazome.losses.style import GramStyle, Look, LookStatistics, MomentStyle, gram_loss
 from katazome.statistics.moments import EPSILON
@@ -197,3 +198,12 @@ def test_a_guide_that_vanishes_at_a_layer_says_nothing(kind: str) -> None:
     value.backward()  # type: ignore[no-untyped-call]
     assert torch.isfinite(value)
     assert all(leaf.grad is None or not leaf.grad.any() for leaf in leaves.values())
+
+
+def test_gamut_counts_what_cannot_be_written() -> None:
+    picture = torch.tensor([0.0, 0.5, 1.0, 1.5, -0.1, 1.0], dtype=torch.float64).view(1, 3, 1, 2)
+    assert float(Gamut().of(picture)) == pytest.approx((0.25 + 0.01) / 6)
+    inside = torch.rand(1, 3, 4, 4, dtype=torch.float64).requires_grad_()
+    Gamut().of(inside).backward()  # type: ignore[no-untyped-call]
+    assert inside.grad is not None
+    assert not inside.grad.any()

@@ -68,7 +68,7 @@ def test_value_and_gradient_are_those_of_autograd(shrinker, tile):
     look, held = style(e), content(e, (71, 90))
     again = GramStyle(look.targets, look.layer_weights, 0.5)
     octaves = [Octave(0, (look, held)), Octave(1, (again,))]
-    found = Objective(e, octaves, shrinker, Smoothness(0.1), tile)(picture)
+    found = Objective(e, octaves, shrinker, [Smoothness(0.1)], tile)(picture)
     leaf = picture.clone().requires_grad_()
     expected = plain(leaf, look.targets, held.targets, shrinker)
     expected.backward()  # type: ignore[no-untyped-call]
@@ -93,7 +93,7 @@ def test_octaves_of_the_same_name_add_up():
 def test_two_losses_of_one_name_add_up(tile):
     e = encoder()
     picture = draw(1, 3, 64, 64)
-    found = Objective(e, [Octave(0, (style(e, 9), style(e, 11)))], shrink, None, tile)(picture)
+    found = Objective(e, [Octave(0, (style(e, 9), style(e, 11)))], shrink, (), tile)(picture)
     parts = [Objective(e, [Octave(0, (style(e, s),))], shrink)(picture) for s in (9, 11)]
     torch.testing.assert_close(found.terms["style"], parts[0].total + parts[1].total)
     torch.testing.assert_close(found.gradient, parts[0].gradient + parts[1].gradient)
@@ -109,7 +109,7 @@ def test_an_octave_or_an_objective_without_losses():
     nothing = Objective(e, [Octave(0, ())], shrink)(picture)
     assert float(nothing.total) == 0
     assert torch.equal(nothing.gradient, torch.zeros_like(picture))
-    smooth = Objective(e, [], shrink, Smoothness(2.0))(picture)
+    smooth = Objective(e, [], shrink, [Smoothness(2.0)])(picture)
     assert float(smooth.total) == pytest.approx(2 * float(Smoothness(1.0).of(picture)))
 
 
@@ -117,7 +117,7 @@ def test_an_octave_or_an_objective_without_losses():
 def test_the_callers_gradient_mode_does_not_matter(mode):
     e = encoder()
     picture = draw(1, 3, 40, 40)
-    objective = Objective(e, [Octave(0, (style(e),)), Octave(1, (style(e),))], shrink, Smoothness(0.1))
+    objective = Objective(e, [Octave(0, (style(e),)), Octave(1, (style(e),))], shrink, [Smoothness(0.1)])
     expected = objective(picture)
     with mode():
         before = torch.is_grad_enabled()
@@ -132,7 +132,7 @@ def test_the_picture_is_left_as_it_was():
     e = encoder()
     picture = draw(1, 3, 40, 40).requires_grad_()
     before = picture.detach().clone()
-    Objective(e, [Octave(0, (style(e),))], shrink, Smoothness(0.1))(picture)
+    Objective(e, [Octave(0, (style(e),))], shrink, [Smoothness(0.1)])(picture)
     assert picture.grad is None
     assert torch.equal(picture, before)
 
@@ -193,7 +193,7 @@ def test_a_wrapped_side_of_broken_strides_is_not_cut():
     assert [(t.outer.left, t.outer.right) for t in grid] == [(0, 72)] * 2
     e = encoder(padding=("circular", "circular"))
     picture, look = draw(1, 3, 64, 72), style(e, taps=("relu2_1", "relu5_1"))
-    whole, tiled = (Objective(e, [Octave(0, (look,))], shrink, None, t)(picture) for t in (None, 32))
+    whole, tiled = (Objective(e, [Octave(0, (look,))], shrink, (), t)(picture) for t in (None, 32))
     torch.testing.assert_close(tiled.gradient, whole.gradient, rtol=1e-10, atol=1e-14)
 
 
@@ -213,7 +213,7 @@ def test_a_halo_too_small_is_a_wrong_gradient(monkeypatch):
     losses = (style(e, taps=("relu4_2",)), content(e, (96, 128), tap="relu4_2"))
 
     def gradient(tile: int | None) -> Tensor:
-        return Objective(e, [Octave(0, losses)], shrink, None, tile)(picture).gradient
+        return Objective(e, [Octave(0, losses)], shrink, (), tile)(picture).gradient
 
     whole = gradient(None)
     assert float((gradient(32) - whole).abs().max()) < 1e-12 * float(whole.abs().max())

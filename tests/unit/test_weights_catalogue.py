@@ -26,7 +26,8 @@ def test_every_entry_is_complete() -> None:
             assert "\n" not in text
         for source in entry.sources:
             assert len(source.archive.sha256) == 64
-            assert source.member.startswith(source.archive.file.removesuffix(".tar.gz") + "/")
+            prefix = "" if source.archive.is_wheel else source.archive.file.removesuffix(".tar.gz") + "/"
+            assert source.member.startswith(prefix)
 
 
 def test_known_hashes() -> None:

@@ -69,6 +69,22 @@ class Loss(Protocol):
         """Return the unweighted loss, shape (), from the sums over the whole picture."""
 
 
+@runtime_checkable
+class PixelLoss(Protocol):
+    """A loss on the picture itself, which needs no network."""
+
+    @property
+    def name(self) -> str:
+        """Name under which the loss is reported."""
+
+    @property
+    def weight(self) -> float:
+        """Factor of this loss in the objective; 0 leaves it out."""
+
+    def of(self, picture: Tensor) -> Tensor:
+        """Return the unweighted value for a picture (B, 3, H, W); shape ()."""
+
+
 def guide_of(guides: Guides | None, name: str, window: Window) -> Tensor | None:
     """Return a window's part of the guide at a tap, or None where there are no guides."""
     return None if guides is None else window.cut(guides[name], name)

@@ -29,6 +29,7 @@ def _peer(summary: str, style: float, content: float, smoothness: float, **optio
         "style_weight": 1.0,
         "scales": 1,
         "precondition": False,
+        "gamut_weight": 0.0,
         "padding": "zeros",
         "precision": "float32",
         "smoothness": translated,
@@ -54,6 +55,7 @@ PRESETS = {
         summary="the base loss of the first source document, eq. 1 to 6",
         options={
             "precondition": False,
+            "gamut_weight": 0.0,
             "content_weight": 5.0,
             "style_weight": 0.002 * RAW**2,
             "smoothness": smoothness_of_bytes(0.001)[0],

@@ -27,6 +27,7 @@ PRESETS = {
         summary="dsanno/chainer-high-resolution-texture-transfer's defaults",
         options={
             "precondition": False,
+            "gamut_weight": 0.0,
             "octaves": 5,
             "moment_weight": 0.0,
             "style_layers": ("pool1", "conv3_2"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from katazome.errors import OptionError
+from katazome.losses.gamut import WEIGHT
 from katazome.networks.vgg import tap
 from katazome.options import Options, option
 
@@ -112,6 +113,12 @@ class DescentOptions(Options):
     )
     smoothness_as_sum: bool = option(
         False, help="Sum the smoothness over pixels instead, as eq. 6 of the first source", group="Weights"
+    )
+    gamut_weight: float = option(
+        WEIGHT,
+        help="Weight of the mean squared excess of pixels over the range that can be written",
+        low=0,
+        group="Weights",
     )
     style_layers: tuple[str, ...] = option(
         STYLE_LAYERS, help="Layers whose statistics make the look", group="Weights"

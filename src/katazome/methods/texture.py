@@ -27,6 +27,7 @@ PRESETS = {
         summary="wxs/subjective-functions' defaults",
         options={
             "precondition": False,
+            "gamut_weight": 0.0,
             "octaves": 4,
             "scales": 1,
             "style_layers": ("pool1", "relu3_2"),
@@ -41,6 +42,7 @@ PRESETS = {
         summary="leongatys/DeepTextures' layers",
         options={
             "precondition": False,
+            "gamut_weight": 0.0,
             "octaves": 1,
             "scales": 1,
             "style_layers": ("conv1_1", "pool1", "pool2", "pool3", "pool4"),

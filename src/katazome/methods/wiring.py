@@ -21,6 +21,7 @@ from katazome.device import generator, supports_bfloat16
 from katazome.errors import MethodError, OptionError
 from katazome.losses.base import Loss
 from katazome.losses.content import Content
+from katazome.losses.gamut import Gamut
 from katazome.losses.smoothness import Smoothness
 from katazome.losses.style import GramStyle, Look, LookStatistics, MomentStyle
 from katazome.methods.base import Engine, Inputs, Task
@@ -178,7 +179,8 @@ class Wiring:
             octaves.append(Octave(halvings, tuple(losses)))
         smoothness = Smoothness(self.options.smoothness, self.options.smoothness_as_sum, self.wrap)
         held = None if union is None or content is None else Held(union, content.pixels)
-        return Objective(encoder, octaves, shrink_result, smoothness, self.tile, held)
+        on_pixels = (smoothness, Gamut(self.options.gamut_weight))
+        return Objective(encoder, octaves, shrink_result, on_pixels, self.tile, held)
 
     def _at(self, stage: Stage, placed: Placed, content: Layer | None) -> Placed:
         """Return a placement at a stage's size, without what is transparent in the content."""

