@@ -169,7 +169,7 @@ def _weights(file: str | None, *, quiet: bool) -> VGGWeights:
 def _notes(work: Work, *, quiet: bool) -> None:
     for role, picture in work.inputs.named():
         for note in () if quiet else picture.notes:
-            _say(f"{role} '{picture.name}': {note}")
+            _say(note if role == "where" else f"{role} '{picture.name}': {note}")
 
 
 def _memory_warning(work: Work, session: Session) -> str:
