@@ -44,7 +44,11 @@ def list_() -> int:
             if label == "here":
                 print(f"  {label:8}{text}")
                 continue
-            print(textwrap.fill(f"  {label:8}{text}", _WIDTH, subsequent_indent=" " * 10))
+            print(
+                textwrap.fill(
+                    f"  {label:8}{text}", _WIDTH, subsequent_indent=" " * 10, break_on_hyphens=False
+                )
+            )
     return 0
 
 
