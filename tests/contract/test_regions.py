@@ -12,6 +12,7 @@ from torch import Tensor
 from katazome.api import Session, drain
 from katazome.errors import OptionError, RegionError
 from katazome.methods.base import Inputs, Method
+from katazome.pictures.resize import resize
 from katazome.regions.region import Region
 from tests.contract.test_methods import OTHER, PAINTING, PHOTO, laid_out, restyling, result, session
 
@@ -183,3 +184,16 @@ def test_what_cannot_be(
 ) -> None:
     with pytest.raises(error, match=what):
         session.prepare(PHOTO, styles, method="gatys", size="96x64", **options)
+
+
+@restyling
+def test_a_region_of_a_few_pixels(session: Session, method: Method) -> None:
+    """Smaller than a position of the deep layers, and gone at the coarse scale."""
+    region = torch.zeros(1, 1, 64, 96)
+    region[..., 30:33, 50:53] = 1
+    made = result(laid_out(session, method, where=Region.mask(region), scales=2, size="192x128"))
+    assert torch.isfinite(made).all()
+    changed = (made - resize(PHOTO, (128, 192))).abs().amax(1)[0] > 1e-6
+    rows, columns = changed.any(1).nonzero().flatten(), changed.any(0).nonzero().flatten()
+    assert 54 <= int(rows.min()) <= int(rows.max()) <= 72
+    assert 94 <= int(columns.min()) <= int(columns.max()) <= 112

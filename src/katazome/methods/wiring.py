@@ -354,7 +354,7 @@ def _areas(placed: Sequence[Placed], union: Tensor | None) -> list[float]:
     """Return each placement's part of all that is restyled."""
     if union is None:
         return [1.0 if p.region is None else float(p.region.mean()) for p in placed]
-    whole = float(union.sum())
+    whole = max(float(union.sum()), torch.finfo(union.dtype).tiny)
     return [1.0 if p.region is None else float(p.region.sum()) / whole for p in placed]
 
 
