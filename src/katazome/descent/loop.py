@@ -219,6 +219,8 @@ def _descend(
             if guard.looks(iteration):
                 calm = calm + 1 if _change(picture, moved) < SETTLED_CHANGE else 0
             picture = moved
+        # Let go before the next stage makes its targets: of a huge picture two sets would not fit.
+        del objective, evaluation, guard
 
 
 def _checkpoint(
