@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+import torch
 
+from katazome.api import Session
 from katazome.weights.flavours import VGGWeights, open_vgg
+from tests.tiny import tiny_vgg
 
 # The machine may be busy with other things: how long one example takes says nothing.
 hypothesis.settings.register_profile("katazome", deadline=None, print_blob=True)
@@ -29,6 +33,16 @@ def shared() -> Path:
             pytest.fail(missing)
         pytest.skip(missing)
     return folder
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    """A session of the tiny random network on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with Session(weights=tiny_vgg(), device="cpu", heap=False) as made:
+        yield made
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,15 +25,6 @@ QUICK: dict[str, Any] = {"size": "96x64", "iterations": 5, "scales": 1, "precisi
 every_method = pytest.mark.parametrize("method", list_methods(), ids=lambda m: m.name)
 restyling = pytest.mark.parametrize("method", [m for m in list_methods() if m.content], ids=lambda m: m.name)
 both_optimisers = pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[Session]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with Session(weights=tiny_vgg(), device="cpu", heap=False) as made:
-        yield made
-    torch.set_num_threads(threads)
 
 
 def picture(name: str, height: int = 64, width: int = 96) -> Tensor:

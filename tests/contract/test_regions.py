@@ -14,9 +14,7 @@ from katazome.errors import OptionError, RegionError
 from katazome.methods.base import Inputs, Method
 from katazome.pictures.resize import resize
 from katazome.regions.region import Region
-from tests.contract.test_methods import OTHER, PAINTING, PHOTO, laid_out, restyling, result, session
-
-__all__ = ["session"]  # the fixture
+from tests.contract.test_methods import OTHER, PAINTING, PHOTO, laid_out, restyling, result
 
 
 def left(soft: bool = False) -> Tensor:
@@ -197,3 +195,12 @@ def test_a_region_of_a_few_pixels(session: Session, method: Method) -> None:
     rows, columns = changed.any(1).nonzero().flatten(), changed.any(0).nonzero().flatten()
     assert 54 <= int(rows.min()) <= int(rows.max()) <= 72
     assert 94 <= int(columns.min()) <= int(columns.max()) <= 112
+
+
+def test_a_region_that_is_all_transparent_is_refused(session: Session) -> None:
+    alpha = torch.ones(1, 1, 64, 96)
+    alpha[..., :48] = 0
+    with pytest.raises(RegionError, match="all of the region is transparent in the content"):
+        session.prepare(
+            torch.cat([PHOTO, alpha], 1), [PAINTING], method="gatys", where=Region.mask(left()), size="96x64"
+        )

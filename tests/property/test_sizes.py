@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -13,22 +10,12 @@ from PIL import Image
 from katazome.api import Session
 from katazome.errors import OptionError
 from katazome.pictures.resize import parse_size
-from tests.tiny import tiny_vgg
 
 LEAST = 48
 """Smallest side (px) that relu5_1 takes."""
 
 sides = st.integers(LEAST, 150)
 modes = st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[Session]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with Session(weights=tiny_vgg(), device="cpu", heap=False) as made:
-        yield made
-    torch.set_num_threads(threads)
 
 
 def noise(width: int, height: int, mode: str) -> Image.Image:

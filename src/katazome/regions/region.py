@@ -12,6 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -144,41 +145,39 @@ class Not(Region):
 
 
 @dataclass(frozen=True)
-class Both(Region):
-    """What lies in two regions."""
+class _Pair(Region):
+    """Two regions joined by a word."""
 
     one: Region
     other: Region
+    word: ClassVar[str]
+
+    def __str__(self) -> str:
+        return f"({self.one} {self.word} {self.other})"
+
+    def anonymous(self) -> str:
+        """See :class:`Region`."""
+        return f"({self.one.anonymous()} {self.word} {self.other.anonymous()})"
+
+
+class Both(_Pair):
+    """What lies in two regions."""
+
+    word = "and"
 
     def of(self, picture: Picture) -> Tensor:
         """See :class:`Region`."""
         return self.one.of(picture) * self.other.of(picture)
 
-    def __str__(self) -> str:
-        return f"({self.one} and {self.other})"
 
-    def anonymous(self) -> str:
-        """See :class:`Region`."""
-        return f"({self.one.anonymous()} and {self.other.anonymous()})"
-
-
-@dataclass(frozen=True)
-class Either(Region):
+class Either(_Pair):
     """What lies in one of two regions or in both."""
 
-    one: Region
-    other: Region
+    word = "or"
 
     def of(self, picture: Picture) -> Tensor:
         """See :class:`Region`."""
         return 1 - (1 - self.one.of(picture)) * (1 - self.other.of(picture))
-
-    def __str__(self) -> str:
-        return f"({self.one} or {self.other})"
-
-    def anonymous(self) -> str:
-        """See :class:`Region`."""
-        return f"({self.one.anonymous()} or {self.other.anonymous()})"
 
 
 def quoted(name: str) -> str:
