@@ -39,7 +39,7 @@ def segment(
         raise OptionError("nothing to write was named; give -o MASK.png, --overlay SHOW.png, or both")
     if not 0 <= feather <= 1000:
         raise OptionError(f"feather is {feather:g}; it must be 0..1000")
-    region = parse(where)
+    region = parse(where, "where")
     for target in (output, overlay):
         if target is not None:
             check_target(target, overwrite=overwrite, depth=depth)
