@@ -6,17 +6,20 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
+from katazome.descent import checkpoint as checkpoint_module
 from katazome.descent import loop
 from katazome.descent.loop import SETTLED_STEPS, Checkpoint, descend
 from katazome.descent.optimisers import LBFGS, Adam, Optimiser
 from katazome.descent.scales import Stage, stages
-from katazome.errors import MethodError
+from katazome.errors import MethodError, OutputError
 from katazome.losses.content import Content
 from katazome.losses.smoothness import Smoothness
 from katazome.losses.style import GramStyle, Look, LookStatistics
@@ -297,3 +300,16 @@ def test_numbers_are_read_sparingly_where_reading_waits() -> None:
     guard = loop._Guard(None, torch.device("cuda"), 34)
     assert [k for k in range(35) if guard.looks(k)] == [0, 10, 20, 30, 34]  # the result always
     assert all(loop._Guard(None, torch.device("cpu"), 34).looks(k) for k in range(35))
+
+
+def test_a_checkpoint_on_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint_module, "save_file", full)
+    where = Checkpoint(0, 0, 0.0, 0, 1.0, torch.zeros(1, 3, 4, 4), {})
+    with pytest.raises(
+        OutputError, match=r"out\.png\.checkpoint cannot be written: the disk is full; make room"
+    ):
+        checkpoint_module.write_checkpoint(tmp_path / "out.png.checkpoint", where, {}, {})
+    assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ moved since. Written beside and renamed: a kill at any moment leaves the last wh
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -58,8 +59,7 @@ def write_checkpoint(
             os.fsync(file.fileno())
         beside.replace(path)
     except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise OutputError(f"the checkpoint {path} cannot be written: {reason}") from error
+        raise OutputError(f"the checkpoint {path} cannot be written: {_reason(error)}") from error
     finally:
         beside.unlink(missing_ok=True)
 
@@ -107,6 +107,13 @@ def read_header(path: Path) -> dict[str, Any]:
             return dict(json.loads((file.metadata() or {})["katazome"])["header"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise PictureError(f"{path} is not a whole checkpoint ({error}); start the work again") from error
+
+
+def _reason(error: Exception) -> str:
+    # safetensors hands the system's error on as text alone
+    if getattr(error, "errno", None) == errno.ENOSPC or f"(os error {errno.ENOSPC})" in str(error):
+        return "the disk is full; make room, or choose another folder"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
