@@ -42,7 +42,8 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
         names = archive.namelist()
     top = {name.split("/")[0] for name in names}
     assert top == {"katazome", f"katazome-{wheel.name.split('-')[1]}.dist-info"}
-    assert {"katazome/py.typed", "katazome/weights/catalogue.toml"} <= set(names)
+    data = ("py.typed", "weights/catalogue.toml", "networks/imagenet.tsv", "networks/groups.tsv")
+    assert {f"katazome/{name}" for name in data} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert sum(zipfile.ZipFile(wheel).getinfo(name).file_size for name in names) < 2_000_000
 
