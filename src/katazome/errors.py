@@ -8,7 +8,9 @@ The command line turns each kind into an exit code: 2 for a mistake in what was 
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class KatazomeError(Exception):
@@ -54,3 +56,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     by_lower = {k.lower(): k for k in known}
     match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f"; did you mean '{by_lower[match[0]]}'?" if match else ""
+
+
+def require(module: str, extra: str, what: str, error: type[KatazomeError]) -> Any:
+    """Import a library that is not always installed, or raise ``error``, which says how to get it.
+
+    ``extra`` is the package's extra that brings it; ``what`` is what needs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as failed:
+        raise error(
+            f"{what} needs {module}, which is not here ({failed}): pip install 'katazome[{extra}]'"
+        ) from None

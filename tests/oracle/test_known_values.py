@@ -16,8 +16,9 @@ from torch import Tensor
 
 from katazome.losses.base import Loss
 from katazome.losses.content import Content
+from katazome.losses.filters import entry_weights, mixed_gram, touched
 from katazome.losses.smoothness import Smoothness
-from katazome.losses.style import GramStyle, Look, LookStatistics
+from katazome.losses.style import GramStyle, Look, LookStatistics, gram_loss
 from katazome.networks.vgg import Encoder, EncoderSettings
 from katazome.objective.whole import Objective, Octave, feature_maps, gather
 from katazome.pictures.resize import shrink, shrink_five_tap
@@ -112,6 +113,26 @@ def test_guided_gram(vgg, known, pictures, dtype, tolerance):
     look = Look.of(gather(e, pictures["content"].to(dtype), statistics))
     for name, value in known["guided_gram"]["frobenius"].items():
         close(look.grams[name].norm(), value, tolerance)
+
+
+@PRECISIONS
+@pytest.mark.parametrize("name", ["relu4_1", "relu5_1"])
+def test_filters_eq_7_to_10(vgg, known, pictures, dtype, tolerance, name):
+    network = encoder(vgg, dtype)
+    statistics = LookStatistics((name,))
+    grams = {
+        role: Look.of(gather(network, p.to(dtype), statistics)).grams[name] for role, p in pictures.items()
+    }
+    expected = known["filters_eq7_10"][name]
+    chosen = torch.zeros(len(grams["x"]), dtype=torch.bool)
+    chosen[expected["selected"]] = True
+    either = touched(chosen)
+    assert float(either.double().mean()) == pytest.approx(expected["r"])
+    target = mixed_gram(grams["content"], grams["style"], chosen)
+    squares = (grams["x"] - target).square()
+    close(squares[either].mean(), expected["or_block_mean"], tolerance)
+    close(squares[~either].mean(), expected["rest_block_mean"], tolerance)
+    close(gram_loss(grams["x"], target, entry_weights(chosen)), expected["E"], tolerance)
 
 
 @PRECISIONS

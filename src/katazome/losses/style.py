@@ -21,9 +21,13 @@ from katazome.statistics.moments import guide_sum, mean_and_deviation, moment_su
 _GRAM, _MOMENTS = "gram/", "moments/"
 
 
-def gram_loss(gram: Tensor, target: Tensor) -> Tensor:
-    """Mean over entries of the squared difference of two Gram matrices (C, C); shape ()."""
-    return (gram - target.to(gram)).square().mean()
+def gram_loss(gram: Tensor, target: Tensor, entries: Tensor | None = None) -> Tensor:
+    """Mean over entries of the squared difference of two Gram matrices (C, C); shape ().
+
+    ``entries`` (C, C) is what each entry counts instead of 1 / C^2.
+    """
+    squares = (gram - target.to(gram)).square()
+    return squares.mean() if entries is None else (entries.to(squares) * squares).sum()
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,15 @@ class GramStyle:
     """Weighted sum over layers of :func:`gram_loss`.
 
     ``targets`` are Gram matrices (C, C) per position; ``layer_weights`` by tap; ``guides`` say
-    where the picture is to have the style (None = everywhere).
+    where the picture is to have the style (None = everywhere); ``entries`` (C, C) by tap what each
+    entry of a matrix counts (None = all alike).
     """
 
     targets: Mapping[str, Tensor]
     layer_weights: Mapping[str, float]
     weight: float = 1.0
     guides: Guides | None = None
+    entries: Mapping[str, Tensor] | None = None
     name: str = "style"
 
     @property
@@ -55,10 +61,11 @@ class GramStyle:
 
     def value(self, sums: Sums) -> Tensor:
         """Sum over layers of weight times mean squared difference; shape ()."""
-        terms = [
-            self.layer_weights[tap] * gram_loss(per_position(sums, tap), self.targets[tap])
-            for tap in self.taps
-        ]
+        terms = []
+        for tap in self.taps:
+            entries = None if self.entries is None else self.entries[tap]
+            distance = gram_loss(per_position(sums, tap), self.targets[tap], entries)
+            terms.append(self.layer_weights[tap] * distance)
         return torch.stack(terms).sum()
 
 

@@ -195,8 +195,8 @@ class StyleOptions(DescentOptions):
     )
     where: str = option(
         "everything",
-        help="Part of the content that is restyled: everything, mask:FILE, transparent, not:REGION, "
-        "(A and B), (A or B)",
+        help="Part of the content that is restyled: everything, object:NAME, salient, mask:FILE, "
+        "transparent, not:REGION, (A and B), (A or B)",
         group="Where",
     )
     at: tuple[str, ...] = option(

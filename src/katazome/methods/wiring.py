@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -42,6 +43,11 @@ HISTORY = 10
 """L-BFGS pairs; more gained nothing measurable, and each costs two pictures of memory."""
 
 
+Mix: TypeAlias = Callable[[str, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From a tap and the Gram matrices (C, C) there, content's and style's, to the target and what each of its
+entries counts (:func:`katazome.losses.style.gram_loss`)."""
+
+
 @dataclass(frozen=True)
 class Wiring:
     """The problem of a styled descent, for :func:`katazome.descent.loop.descend`.
@@ -62,6 +68,8 @@ class Wiring:
     wrap: tuple[bool, bool] = (False, False)
     target: tuple[int, int] | None = None
     """(height, width) of the result; None reads it from the options and the content."""
+    mix: Mix | None = None
+    """Makes targets of the content's Gram matrices and the style's; None takes the style's."""
     own_scale: bool = False
     """Styles keep their own pixel size at the last scale (textures) instead of the picture's."""
 
@@ -171,13 +179,15 @@ class Wiring:
         shrink_look = self.shrink or shrinker(self.shrinking)
         areas = _areas(placed, None if content is None else _weighted(content, union).weight)
         octaves: list[Octave] = []
+        original = content
         count = self.octaves_at(stage, [look for p in placed for look in p.looks])
         for halvings in range(count):
             if halvings:
                 placed = [_halved(p, shrink_result, shrink_look) for p in placed]
+                original = None if original is None else original.halved(shrink_result)
             losses: list[Loss] = []
             for p, area in zip(placed, areas, strict=True):
-                losses += self._style_losses(encoder, p, stage, area / count)
+                losses += self._style_losses(encoder, p, original, stage, area / count)
             if not halvings and content is not None and self.content_weight:
                 losses.append(self._content_loss(encoder, _weighted(content, union)))
             octaves.append(Octave(halvings, tuple(losses)))
@@ -194,8 +204,10 @@ class Wiring:
         looks = [look.at(self._style_size(look, stage)) for look in placed.looks]
         return replace(placed, looks=looks, region=region)
 
-    def _style_losses(self, encoder: Encoder, placed: Placed, stage: Stage, share: float) -> list[Loss]:
-        """Return the losses of one placement at one octave.
+    def _style_losses(
+        self, encoder: Encoder, placed: Placed, content: Layer | None, stage: Stage, share: float
+    ) -> list[Loss]:
+        """Return the losses of one placement at one octave, of which ``content`` is the content.
 
         ``share`` is the placement's part of all that is restyled, so that a pixel feels the same
         pull towards its style whatever the size of its region.
@@ -205,7 +217,13 @@ class Wiring:
         guides = None if placed.region is None else carry(placed.region, self.options.style_layers)
         layers, look = self.options.weights_of_layers(), self._look(encoder, placed, stage)
         weight = self.style_weight * share
-        losses: list[Loss] = [GramStyle(look.grams, layers, weight, guides)]
+        grams, entries = look.grams, None
+        if self.mix is not None and content is not None:
+            statistics = LookStatistics(tuple(layers), (), guides)
+            own = Look.of(gather(encoder, content.pixels, statistics, self.tile)).grams
+            pairs = {name: self.mix(name, own[name], gram) for name, gram in grams.items()}
+            grams, entries = ({name: pair[i] for name, pair in pairs.items()} for i in (0, 1))
+        losses: list[Loss] = [GramStyle(grams, layers, weight, guides, entries)]
         if self.options.moment_weight:
             weight *= self.options.moment_weight
             losses.append(MomentStyle(look.deviations(), layers, weight, guides))

@@ -15,14 +15,29 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from katazome.errors import OptionError, nearest
-from katazome.regions.region import PLAIN, Both, Either, Everything, Mask, Not, Region, Transparent
+from katazome.regions.region import (
+    PLAIN,
+    Both,
+    Either,
+    Everything,
+    Mask,
+    Not,
+    Object,
+    Region,
+    Salient,
+    Transparent,
+)
 
 _WORD = re.compile(r"[^\W\d]+")
 
-WORDS: Mapping[str, Callable[[], Region]] = {"everything": Everything, "transparent": Transparent}
+WORDS: Mapping[str, Callable[[], Region]] = {
+    "everything": Everything,
+    "salient": Salient,
+    "transparent": Transparent,
+}
 """Words that are a region by themselves."""
 
-NAMED: Mapping[str, Callable[[str], Region]] = {"mask": Mask}
+NAMED: Mapping[str, Callable[[str], Region]] = {"mask": Mask, "object": Object}
 """Words that take a name or a file: ``mask:FILE``."""
 
 
@@ -100,7 +115,13 @@ class _Reader:
             self.fail(f"there is no region '{match[0]}'{nearest(word, known)} (known: {', '.join(known)})")
         if not self._here(":"):
             self.fail(f"expected :NAME after {word}")
-        return NAMED[word](self._name(word))
+        start = self.at
+        name = self._name(word)
+        try:
+            return NAMED[word](name)
+        except OptionError as error:
+            self.at = start
+            self.fail(str(error))
 
     def _name(self, word: str) -> str:
         quote = self.text[self.at : self.at + 1]

@@ -20,6 +20,8 @@ from torch import Tensor
 from katazome.errors import RegionError
 from katazome.pictures.read import Picture, PictureLike
 from katazome.regions.mask import mask_map
+from katazome.regions.objects import meaning_of, object_map
+from katazome.regions.saliency import salient_map
 
 PLAIN = re.compile(r"""[^\s"'=(),]+""")
 """What a name may be without quotes; see :mod:`katazome.regions.grammar`."""
@@ -66,6 +68,19 @@ class Region(ABC):
         return Transparent()
 
     @staticmethod
+    def salient() -> Region:
+        """Return the one thing that stands out."""
+        return Salient()
+
+    @staticmethod
+    def object(name: str) -> Region:
+        """Return the things of a name, such as ``dog``, ``golden retriever`` or ``犬``.
+
+        Raises :class:`katazome.errors.OptionError` for a name that is not known.
+        """
+        return Object(name)
+
+    @staticmethod
     def mask(file: PictureLike) -> Region:
         """Return what is bright in another picture, of any size and the same aspect."""
         return Mask(file)
@@ -105,6 +120,38 @@ class Transparent(_Word):
         if picture.alpha is None:
             return torch.zeros_like(picture.pixels[:, :1])
         return 1 - picture.alpha
+
+
+@dataclass(frozen=True)
+class Salient(_Word):
+    """The one thing that stands out; see :func:`katazome.regions.saliency.salient_map`."""
+
+    word = "salient"
+
+    def of(self, picture: Picture) -> Tensor:
+        """See :class:`Region`."""
+        return salient_map(picture.pixels)
+
+
+@dataclass(frozen=True)
+class Object(Region):
+    """The things of a name; see :func:`katazome.regions.objects.object_map`."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        meaning_of(self.name)
+
+    def of(self, picture: Picture) -> Tensor:
+        """See :class:`Region`."""
+        return object_map(picture.pixels, self.name, picture.name)
+
+    def __str__(self) -> str:
+        return f"object:{quoted(self.name)}"
+
+    def anonymous(self) -> str:
+        """See :class:`Region`."""
+        return str(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,3 +114,18 @@ def seam(picture: Tensor, dim: int, lattice: int = 1) -> float:
     steps = (torch.roll(picture, -1, dim) - picture).abs().movedim(dim, 0).flatten(1).mean(1)
     inside = steps[:-1].flip(0)[lattice - 1 :: lattice]
     return float(steps[-1] / inside.mean())
+
+
+def mean_iu(found: Tensor, true: Tensor, ignored: Tensor | None = None) -> float:
+    """Return the mean of object's and background's intersection over union, in [0, 1].
+
+    ``found`` and ``true`` are maps (1, 1, H, W), inside above 0.5; what is true in ``ignored`` does
+    not count. A class that neither map has is left out of the mean.
+    """
+    counted = torch.ones_like(found, dtype=torch.bool) if ignored is None else ~ignored
+    shares = []
+    for a, b in ((found > 0.5, true > 0.5), (found <= 0.5, true <= 0.5)):
+        union = int(((a | b) & counted).sum())
+        if union:
+            shares.append(int((a & b & counted).sum()) / union)
+    return sum(shares) / len(shares)
