@@ -193,7 +193,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "memory 1024 whole": lambda: memory(1024, "off", 13),
     "memory 1024 tiled": lambda: memory(1024, "512", 13),
     "memory 2048 tiled": lambda: memory(2048, "512", 12),
-    "memory 4096 tiled": lambda: memory(4096, "512", 5),
+    "memory 4096 tiled": lambda: memory(4096, "auto", 5),
 }
 
 

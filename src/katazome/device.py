@@ -123,7 +123,21 @@ def keep_heap() -> bool:
     top_pad, mmap_max, trim_threshold = -2, -4, -1
     libc = ctypes.CDLL("libc.so.6")
     settings = ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 64 << 20))
-    return 0 not in [libc.mallopt(key, value) for key, value in settings]
+    _heap_is_kept[0] = 0 not in [libc.mallopt(key, value) for key, value in settings]
+    return _heap_is_kept[0]
+
+
+def trim_heap() -> None:
+    """Give memory that :func:`keep_heap` has kept, and nothing uses now, back to the system.
+
+    Between two kinds of work: what the first left in pieces the second could not use, and both
+    would count. Does nothing where the heap was left alone.
+    """
+    if _heap_is_kept[0]:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+_heap_is_kept = [False]
 
 
 def generator(seed: int) -> torch.Generator:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from katazome.descent.optimisers import Optimiser, State
 from katazome.descent.scales import Stage
+from katazome.device import trim_heap
 from katazome.errors import MethodError
 from katazome.objective.whole import Evaluation, Objective
 from katazome.pictures.resize import resize
@@ -216,11 +217,13 @@ def _descend(
             if settled or ends_scale:
                 break  # what is handed on is the picture as it was evaluated
             moved = optimiser.step(picture, evaluation.gradient)
+            del evaluation  # before the next one is made: of a huge picture two gradients are a burden
             if guard.looks(iteration):
                 calm = calm + 1 if _change(picture, moved) < SETTLED_CHANGE else 0
             picture = moved
         # Let go before the next stage makes its targets: of a huge picture two sets would not fit.
-        del objective, evaluation, guard
+        del objective, guard
+        trim_heap()
 
 
 def _checkpoint(

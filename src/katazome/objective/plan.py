@@ -27,7 +27,7 @@ _PICTURES_HELD = 12
 """Float pictures alive at once beside the history: iterate, gradient, their last ones, the best, ..."""
 
 _SHARE_OF_FREE = 0.7
-_TILE_WORKSPACE = 3 << 29  # 1.5 GiB
+_TILE_WORKSPACE = 1 << 30  # of a huge picture little else fits beside it in 6 GiB
 _CORES = (1536, 1024, 768, 512, 384, 256)
 _HISTORY_BUDGET = 5 << 28  # 1.25 GiB
 _FEWEST_PAIRS = 3
