@@ -15,10 +15,10 @@ from torch import Tensor
 from katazome.errors import OptionError
 from katazome.methods.base import Inputs, Placement, Style
 from katazome.methods.options import DescentOptions, StyleOptions
+from katazome.pictures.mask import feathered
 from katazome.pictures.read import Picture, PictureLike, read
 from katazome.pictures.resize import parse_size
 from katazome.regions.grammar import parse, parse_list, parse_placement
-from katazome.regions.mask import feathered
 from katazome.regions.region import Everything, Region, coverage, map_of
 
 At: TypeAlias = Mapping[str | Region, PictureLike] | Sequence[str | tuple[str | Region, PictureLike]]

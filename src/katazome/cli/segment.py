@@ -9,10 +9,10 @@ from cyclopts import Parameter
 
 from katazome.errors import OptionError
 from katazome.pictures.colour import luma
+from katazome.pictures.mask import feathered
 from katazome.pictures.read import read
 from katazome.pictures.write import check_target, write
 from katazome.regions.grammar import parse
-from katazome.regions.mask import feathered
 from katazome.regions.region import coverage, map_of
 
 _DIMMED = 0.35

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from katazome.errors import RegionError
+from katazome.pictures.mask import mask_map
 from katazome.pictures.read import Picture, PictureLike
-from katazome.regions.mask import mask_map
 from katazome.regions.objects import meaning_of, object_map
 from katazome.regions.saliency import salient_map
 
@@ -156,7 +156,7 @@ class Object(Region):
 
 @dataclass(frozen=True, eq=False)
 class Mask(Region):
-    """What is bright in a mask; see :func:`katazome.regions.mask.mask_map`."""
+    """What is bright in a mask; see :func:`katazome.pictures.mask.mask_map`."""
 
     file: PictureLike
 

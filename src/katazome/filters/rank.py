@@ -1,0 +1,245 @@
+"""The pass over the pictures: for each filter the one maximum after the ReLU, and where it was.
+
+Source: what the Deep Visualization Toolbox records [Yosinski et al., "Understanding neural networks
+through deep visualization", 2015]: one value for a picture and a filter, so that the nine most exciting
+pictures are nine different ones. Departures: pictures keep their aspect ratio (they are cut to a
+square, not squeezed), the border is reflected as everywhere in this program, and all maxima are kept,
+not the best nine alone, because the area under the ROC curve needs them.
+
+Nothing is held but the shard at hand: a pass over any number of pictures takes the same memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from katazome.device import supports_bfloat16
+from katazome.errors import OptionError
+from katazome.filters.pictures import Loaded, Source, find, find_masks, load
+from katazome.filters.record import Folder, Network, RankOptions, differing
+from katazome.networks.vgg import Encoder, EncoderSettings, tap
+from katazome.weights.flavours import VGGWeights
+
+SHARD = 256
+"""Pictures in a shard: the most that a kill can lose."""
+
+_BATCH = {"cpu": 8}
+_BATCH_ELSEWHERE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a pass stands."""
+
+    done: int
+    """Pictures dealt with, in earlier passes too."""
+    total: int
+    skipped: int
+    """Of those done in this pass, how many could not be read."""
+
+
+def rank(
+    weights: VGGWeights,
+    folders: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    options: RankOptions | None = None,
+    *,
+    masks: str | os.PathLike[str] | None = None,
+    device: torch.device | str = "cpu",
+    batch: int | None = None,
+    shard: int = SHARD,
+    workers: int | None = None,
+) -> Iterator[Progress]:
+    """Begin a rank of the pictures under ``folders`` in the folder ``output``, or go on with it.
+
+    Checks at once and returns the work, to be iterated; closing it keeps what was ranked.
+    :meth:`katazome.filters.record.Rank.open` reads the result.
+
+    Args:
+        weights: the network.
+        folders: where pictures are looked for, and below.
+        output: the rank's folder.
+        options: what the rank is made with. ``precision`` auto is what a begun rank has.
+        masks: a folder of masks of the object, named as the pictures, for the rule ``overlap``.
+        device: where the network runs.
+        batch: pictures that go through the network together; open: by the device.
+        shard: pictures in a file.
+        workers: threads that decode; open: by the processor.
+
+    Raises:
+        PictureError: a folder is missing or has no pictures; no picture has a mask.
+        OptionError: the output holds a rank of something else.
+        OutputError: the output cannot be written.
+    """
+    device = torch.device(device)
+    folder = _folder(weights, folders, Path(output), options or RankOptions(), masks, device)
+    settings = EncoderSettings(dtype=getattr(torch, folder.options.precision))
+    work = _Pass(
+        folder=folder,
+        encoder=Encoder(weights, settings, device),
+        masks={} if folder.masks is None else find_masks(folder.masks, folder.pictures),
+        batch=batch or _BATCH.get(device.type, _BATCH_ELSEWHERE),
+        shard=shard,
+        workers=workers or max(1, min(8, (os.cpu_count() or 2) - 1)),
+    )
+    return work.run()
+
+
+def _folder(
+    weights: VGGWeights,
+    folders: Sequence[str | os.PathLike[str]],
+    output: Path,
+    options: RankOptions,
+    masks: str | os.PathLike[str] | None,
+    device: torch.device,
+) -> Folder:
+    if not folders:
+        raise OptionError("no folder of pictures was given; name one or several")
+    begun = Folder.open(output) if Folder.exists(output) else None
+    precision = options.precision
+    if precision == "auto":
+        fast = "bfloat16" if supports_bfloat16(device) else "float32"
+        precision = fast if begun is None else begun.options.precision
+    wanted = Folder(
+        path=output,
+        network=Network.of(weights),
+        options=replace(options, layers=options.names, precision=precision),
+        masks=None if masks is None else Path(masks).resolve(),
+        pictures=find([Path(f) for f in folders]),
+    )
+    if begun is None:
+        if wanted.masks is not None:
+            find_masks(wanted.masks, wanted.pictures)  # before anything is written
+        wanted.create()
+    elif begun != wanted:
+        raise OptionError(
+            f"'{output}' holds a rank of something else ({_difference(begun, wanted)}); "
+            "name another folder, or delete that one"
+        )
+    return wanted
+
+
+def _difference(begun: Folder, wanted: Folder) -> str:
+    if begun.network != wanted.network:
+        return f"network {begun.network} and {wanted.network}"
+    if begun.options != wanted.options:
+        return ", ".join(differing(begun.options.to_json(), wanted.options.to_json()))
+    if begun.masks != wanted.masks:
+        return f"masks {begun.masks or 'none'} and {wanted.masks or 'none'}"
+    before, now = set(begun.pictures), set(wanted.pictures)
+    return f"other pictures: {len(now - before)} more, {len(before - now)} gone"
+
+
+@dataclass(eq=False)
+class _Shard:
+    """The pictures since the last shard was written."""
+
+    first: int
+    pictures: list[int] = field(default_factory=list)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+    tensors: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.pictures) + len(self.skipped)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Pass:
+    folder: Folder
+    encoder: Encoder
+    masks: Mapping[Source, Path]
+    batch: int
+    shard: int
+    workers: int
+
+    def run(self) -> Iterator[Progress]:
+        pictures = self.folder.pictures
+        before = self.folder.rank()
+        number, done, skipped = len(self.folder.files()), len(pictures) - before.waiting, 0
+        shard = _Shard(done)
+        rest = list(enumerate(pictures))[done:]
+        side = self.folder.options.side
+        stream = load(rest, side, self.masks, workers=self.workers, ahead=2 * self.batch)
+        try:
+            for together in _batches(stream, self.batch):
+                self._record(together, shard)
+                done += len(together)
+                skipped += sum(one.pixels is None for one in together)
+                if len(shard) >= self.shard:
+                    self._write(number, shard)
+                    number, shard = number + 1, _Shard(done)
+                yield Progress(done, len(pictures), skipped)
+        finally:
+            # also when the caller stops: what has been ranked is kept
+            stream.close()
+            if len(shard):
+                self._write(number, shard)
+
+    def _record(self, together: Sequence[Loaded], shard: _Shard) -> None:
+        """Pass a batch through the network and note it; nothing is noted where this fails midway."""
+        ready = [one for one in together if one.pixels is not None]
+        if ready:
+            found = self._observed(ready)
+            for name, tensor in found.items():
+                shard.tensors.setdefault(name, []).append(tensor)
+        shard.pictures += [one.index for one in ready]
+        shard.skipped += [(one.index, one.reason) for one in together if one.pixels is None]
+
+    @torch.no_grad()
+    def _observed(self, ready: Sequence[Loaded]) -> dict[str, Tensor]:
+        device, side = self.encoder.device, self.folder.options.side
+        pixels = torch.cat([one.pixels for one in ready if one.pixels is not None]).to(device)
+        found: dict[str, Tensor] = {}
+        masks: Tensor | None = None
+        if self.folder.masks is not None:
+            nothing = torch.full((1, 1, side, side), torch.nan)
+            masks = torch.cat([nothing if one.mask is None else one.mask for one in ready])
+            found["mask"] = masks.mean((1, 2, 3))
+        features = self.encoder(pixels, self.folder.options.names)
+        for name, maps in features.items():
+            values, places = maps.flatten(2).max(dim=2)
+            found[f"{name}.maxima"] = values.float().cpu()
+            found[f"{name}.places"] = places.int().cpu()
+            if masks is not None:
+                found[f"{name}.overlap"] = overlap(maps.float(), masks.to(device), tap(name).stride).cpu()
+        return found
+
+    def _write(self, number: int, shard: _Shard) -> None:
+        tensors = {name: torch.cat(parts) for name, parts in shard.tensors.items()}
+        self.folder.write(number, shard.first, shard.pictures, tensors, shard.skipped)
+
+
+def _batches(stream: Iterator[Loaded], size: int) -> Iterator[list[Loaded]]:
+    batch: list[Loaded] = []
+    for one in stream:
+        batch.append(one)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def overlap(maps: Tensor, masks: Tensor, stride: int) -> Tensor:
+    """Return (B, C): the share of each map's energy inside the mask, less the mask's share of the area.
+
+    Args:
+        maps: (B, C, h, w) features after a ReLU.
+        masks: (B, 1, h * stride, w * stride), or a remainder more, in [0, 1]; NaN stays NaN.
+        stride: pixels from one position to the next.
+
+    A silent map has no place: 0.
+    """
+    inside = F.avg_pool2d(masks, stride)
+    energy = maps.square()
+    whole = energy.sum((2, 3))
+    share = (energy * inside).sum((2, 3)) / whole.clamp_min(torch.finfo(whole.dtype).tiny)
+    area = inside.mean((2, 3))
+    return torch.where(whole > 0, share - area, 0 * area)
