@@ -126,9 +126,9 @@ def _coerce(value: Any, hint: Any) -> Any:
 
 
 def _parse(text: str, hint: Any) -> Any:
-    if hint is float:
+    if hint in (int, float):
         try:
-            return float(text)
+            return hint(text)
         except ValueError:
             return text
     return text

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from katazome.errors import OptionError, RegionError
 from katazome.pictures.composite import composite
+from katazome.pictures.mask import feathered, mask_map
 from katazome.pictures.read import Picture, read
 from katazome.regions.grammar import parse, parse_list, parse_placement
-from katazome.pictures.mask import feathered, mask_map
 from katazome.regions.region import Region, coverage, map_of
 
 

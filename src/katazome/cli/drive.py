@@ -31,9 +31,10 @@ _SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if 
 class Interrupt:
     """Lets the step at hand end when the user interrupts; a second time, nothing is waited for."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, keeping: str = "this step, then keeping the picture") -> None:
         self.asked = False
         self._quiet = quiet
+        self._keeping = keeping
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -62,7 +63,7 @@ class Interrupt:
         if not self._quiet:
             # not print: the signal may have come in the middle of one
             with suppress(OSError):
-                os.write(2, b"\nending this step, then keeping the picture; Ctrl-C again ends at once\n")
+                os.write(2, f"\nending {self._keeping}; Ctrl-C again ends at once\n".encode())
 
 
 @dataclass

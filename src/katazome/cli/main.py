@@ -68,10 +68,13 @@ app.command(
     "  katazome segment photo.png --where not:transparent -o mask.png\n"
     "  katazome segment photo.jpg --where 'mask:sky.png and not:mask:\"the tower.png\"' --overlay show.jpg",
 )
+app.command(
+    "katazome.cli.filters:app", name="filters", help="Which filters of the network answer to an object."
+)
 app.command("katazome.cli.weights:app", name="weights", help="List, fetch and verify the networks' files.")
 app.command("katazome.cli.study:app", name="study", help="The measured experiments.")
 
-_COMMANDS = ("stylize", "texture", "resume", "segment", "weights", "study")
+_COMMANDS = ("stylize", "texture", "resume", "segment", "filters", "weights", "study")
 _OPTIONED = ("stylize", "texture", "resume")
 _FLAGS = ("--help", "-h", "--version")
 

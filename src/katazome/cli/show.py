@@ -165,3 +165,56 @@ def show_for(plan: Plan, seconds: float, *, quiet: bool) -> Show:
     if console.is_terminal and not console.is_dumb_terminal:
         return Bar(forecast, console)
     return Lines(forecast, seconds)
+
+
+class Count(AbstractContextManager["Count"]):
+    """How many of many are done: a bar where there is a terminal, else lines some seconds apart."""
+
+    def __init__(self, what: str, *, quiet: bool) -> None:
+        self._what, self._quiet = what, quiet
+        self._began: tuple[float, int] | None = None
+        self._said = 0.0
+        console = Console(stderr=True)
+        self._bar: Progress | None = None
+        if not quiet and console.is_terminal and not console.is_dumb_terminal:
+            self._bar = Progress(
+                BarColumn(bar_width=20),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("{task.description}", markup=False),
+                console=console,
+                transient=True,
+            )
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+            self._bar.add_task(self._what)
+        return self
+
+    def note(self, text: str) -> None:
+        """Say a sentence, unless nothing is to be said."""
+        if self._bar is not None:
+            self._bar.console.print(escape(text), highlight=False, soft_wrap=True)
+        elif not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Be told of how many are done of how many."""
+        now = time.perf_counter()
+        if self._began is None:
+            self._began = (now, done)
+        every = _LINE_EVERY if self._bar is None else _BAR_EVERY
+        if self._quiet or (now - self._said < every and done < total):
+            return
+        self._said = now
+        began, first = self._began
+        left = (now - began) / (done - first) * (total - done) if done > first else 0.0
+        text = f"{self._what}: {done} of {total}" + (f"  {duration(left)} left" if left else "")
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=text)
+        else:
+            self.note(text)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -30,17 +30,21 @@ class Thing:
 
     name: str
     """As it was asked for."""
-    words: frozenset[str] = frozenset()
-    """Other words for it, or for kinds of it."""
     wnids: frozenset[str] = frozenset()
     """WordNet's numbers of its ImageNet classes, as ``n02085620``."""
     classes: tuple[int, ...] = ()
     """Their numbers among the classifier's classes."""
+    classes_of: Callable[[str], Collection[int]] = lambda _: ()
+    """What a word means, in classes; nothing for a word that is not known."""
+    hint: str = ""
+    """What to say when it is not found: ``; did you mean 'dog'?``."""
 
     def called(self, text: str) -> bool:
-        """Whether a name in a file or a folder is this thing's."""
-        plain = _plain(text)
-        return text in self.wnids or plain in {_plain(word) for word in (self.name, *self.words)}
+        """Whether a name in a file or a folder is this thing's, or that of a kind of it."""
+        if text in self.wnids or _plain(text) == _plain(self.name):
+            return True
+        meant = set(self.classes_of(text))
+        return bool(meant) and meant <= set(self.classes)
 
 
 def _plain(text: str) -> str:
@@ -63,8 +67,8 @@ class Labels:
         count, most = len(self.shows), self.count
         if most == 0:
             raise OptionError(
-                f"by {self.source} none of the {count} ranked pictures shows '{self.thing.name}'; "
-                "rank pictures of it too, or say by --labels where to look"
+                f"by {self.source} none of the {count} ranked pictures shows '{self.thing.name}'"
+                f"{self.thing.hint}; rank pictures of it too, or say by --labels where to look"
             )
         if most == count:
             raise OptionError(
@@ -182,7 +186,7 @@ def classify(rank: Rank, thing: Thing, classifier: Classifier, *, workers: int =
     """
     if not thing.classes:
         raise OptionError(
-            f"the classifier does not know '{thing.name}'; give labels by --labels: "
+            f"the classifier does not know '{thing.name}'{thing.hint}; give labels by --labels: "
             "names, folders, masks or a .csv file"
         )
     device = classifier.weight.device

@@ -12,7 +12,7 @@ Nothing is held but the shard at hand: a pass over any number of pictures takes 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def rank(
     batch: int | None = None,
     shard: int = SHARD,
     workers: int | None = None,
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Begin a rank of the pictures under ``folders`` in the folder ``output``, or go on with it.
 
     Checks at once and returns the work, to be iterated; closing it keeps what was ranked.
@@ -159,7 +159,7 @@ class _Pass:
     shard: int
     workers: int
 
-    def run(self) -> Iterator[Progress]:
+    def run(self) -> Generator[Progress]:
         pictures = self.folder.pictures
         before = self.folder.rank()
         number, done, skipped = len(self.folder.files()), len(pictures) - before.waiting, 0

@@ -107,10 +107,18 @@ def check_filters(rank: Rank, layer: str, filters: Sequence[int]) -> None:
             raise OptionError(f"filter is {number}; {layer} has the filters 0..{count - 1}")
 
 
-def filter_sheet(rank: Rank, layer: str, filters: Sequence[int] = (), k: int = 9) -> Tensor:
+def filter_sheet(
+    rank: Rank,
+    layer: str,
+    filters: Sequence[int] = (),
+    k: int = 9,
+    *,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Tensor:
     """Return a sheet (1, 3, H, W): a filter a row, its most exciting pictures and then what it saw of them.
 
-    With none named, all filters of the layer; a single one is shown large, in two rows.
+    With none named, all filters of the layer; a single one is shown large, in two rows. ``progress`` is
+    told of filters done and filters in all.
     """
     name = rank.layer(layer)
     wanted = list(filters) or list(range(rank.channels(name)))
@@ -121,7 +129,10 @@ def filter_sheet(rank: Rank, layer: str, filters: Sequence[int] = (), k: int = 9
             raise OptionError(f"filter {number} of {name} is silent on all ranked pictures; show another")
         wholes = [(f"{e.value:.3g} {_shortened(e.source.name)}", e.whole) for e in pictures]
         return sheet([wholes, [("", e.crop) for e in pictures]], cell=LARGE)
-    rows = [_row(number, pictures) for number, pictures in found]
+    rows = []
+    for number, pictures in found:
+        rows.append(_row(number, pictures))
+        progress(len(rows), len(wanted))
     return sheet(rows, cell=MIDDLE if len(wanted) <= _FEW else SMALL, gap=4)
 
 

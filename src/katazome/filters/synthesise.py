@@ -80,4 +80,4 @@ def _ascent(encoder: Encoder, name: str, number: int, picture: Tensor) -> tuple[
     free = picture.detach().requires_grad_()
     value = encoder(free, [name])[name][:, number].float().mean()
     (gradient,) = torch.autograd.grad(value, free)
-    return float(value), gradient
+    return float(value.detach()), gradient

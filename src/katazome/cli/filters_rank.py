@@ -1,0 +1,132 @@
+"""The command ``katazome filters rank``, and what its two sisters share with it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from katazome.cli import declare
+from katazome.cli.download import Download
+from katazome.cli.drive import INTERRUPTED, Interrupt
+from katazome.cli.show import Count
+from katazome.device import resolve_device
+from katazome.errors import OptionError, PictureError
+from katazome.filters.rank import rank as ranking
+from katazome.filters.record import Rank, RankOptions, merge
+from katazome.objective.plan import duration
+from katazome.options import Options, option
+from katazome.weights.flavours import VGGWeights, open_vgg
+
+_NAMED = 10
+"""So many skipped pictures are named with the reason; all are in the rank."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine(Options):
+    """Where the filters' commands work, and how much they say."""
+
+    quiet: bool = option(False, help="Say nothing but errors", group="Output")
+    device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:N or mps", group="Machine")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithNetwork(Machine):
+    """With what network."""
+
+    weights: str | None = option(
+        None,
+        help="File of VGG-19 weights. Open: the normalised ones of the catalogue, fetched at the first use",
+        group="Machine",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankSettings(WithNetwork):
+    """A pass over pictures."""
+
+    images: tuple[str, ...] = option(
+        (), help="Folder of pictures, and all below it; may be given several times", repeats=True
+    )
+    output: str | None = option(
+        None, help="Folder of the rank; one that was begun is gone on with", group="Output"
+    )
+    masks: str | None = option(
+        None,
+        help="Folder of masks of the object, named as the pictures: for the rule overlap, and as labels",
+        group="Where",
+    )
+
+
+def _rank(**given: Any) -> int:
+    settings = RankSettings.from_json(declare.values_of(RankSettings, given))
+    if not settings.images:
+        raise OptionError("no pictures were named; give a folder of them by --images DIR")
+    if settings.output is None:
+        raise OptionError("no folder for the rank was named; give one by -o RANK")
+    device = resolve_device(settings.device)
+    options = RankOptions.from_json(declare.values_of(RankOptions, given))
+    began, stopped = time.perf_counter(), False
+    with (
+        Interrupt(quiet=settings.quiet, keeping="this batch, then keeping what was ranked") as interrupt,
+        Count("pictures", quiet=settings.quiet) as count,
+    ):
+        network = weights_of(settings)
+        work = ranking(
+            network, settings.images, settings.output, options, masks=settings.masks, device=device
+        )
+        for progress in work:
+            count(progress.done, progress.total)
+            if interrupt.asked and progress.done < progress.total:
+                stopped = True
+                break
+        work.close()
+        found = Rank.open(settings.output)
+        _tell_skipped(found, count)
+        if stopped:
+            total = len(found.pictures) + len(found.skipped) + found.waiting
+            count.note(
+                f"interrupted at {total - found.waiting} of {total} pictures, which are kept in "
+                f"{settings.output}. To go on: the same command again"
+            )
+            return INTERRUPTED
+        if not found.pictures:
+            raise PictureError(f"none of the {len(found.skipped)} pictures could be read")
+        filters = ", ".join(f"{found.channels(layer)} filters of {layer}" for layer in found.options.names)
+        took = duration(time.perf_counter() - began)
+        count.note(f"{settings.output}: {len(found.pictures)} pictures, {filters}, after {took}")
+    return 0
+
+
+def _tell_skipped(found: Rank, count: Count) -> None:
+    for one in found.skipped[:_NAMED]:
+        count.note(f"skipped: {one.reason}")
+    if len(found.skipped) > _NAMED:
+        count.note(f"skipped: {len(found.skipped) - _NAMED} more")
+
+
+def weights_of(settings: WithNetwork) -> VGGWeights:
+    """Open the network that was asked for."""
+    with Download("weights vgg19", quiet=settings.quiet) as progress:
+        return open_vgg(settings.weights, progress=progress)
+
+
+def open_ranks(folders: Sequence[str], settings: Machine) -> Rank:
+    """Open one rank, or several as one; say so when pictures are still waiting."""
+    if not folders:
+        raise OptionError("no rank was named; give the folder that `katazome filters rank` made")
+    found = merge([Rank.open(folder) for folder in folders])
+    if found.waiting and not settings.quiet:
+        total = len(found.pictures) + len(found.skipped) + found.waiting
+        print(
+            f"the rank is not finished: {total - found.waiting} of {total} pictures; "
+            "`katazome filters rank` goes on with it",
+            file=sys.stderr,
+            flush=True,
+        )
+    return found
+
+
+rank = declare.command(_rank, [], {"": RankSettings, "rank": RankOptions})
