@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from katazome.cli import stylize
+from katazome.cli import filters_rank, stylize
 from katazome.cli.main import main
 from tests.tiny import tiny_vgg
 
@@ -32,7 +32,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def katazome(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """The program in this process, with the tiny network; returns the exit code."""
-    monkeypatch.setattr(stylize, "open_vgg", lambda *_, **__: tiny_vgg())
+    for module in (stylize, filters_rank):
+        monkeypatch.setattr(module, "open_vgg", lambda *_, **__: tiny_vgg())
     monkeypatch.setenv("KATAZOME_HEAP", "0")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -52,7 +53,7 @@ def environment(**more: str) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "100",
         "TERM": "xterm",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src"))),
         **more,
     }
 
