@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from katazome.filters.pictures import Source
-from katazome.filters.record import Folder, Network, Rank, RankOptions
+from katazome.filters.record import Folder, Rank
+from katazome.filters.settings import Network, RankOptions
 
 OPTIONS = RankOptions(layers=("relu2_1", "relu3_1"), side=32, precision="float32")
 NETWORK = Network("tiny", "normalised", "0" * 64)

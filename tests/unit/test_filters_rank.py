@@ -13,7 +13,8 @@ from katazome.errors import OptionError, OutputError, PictureError
 from katazome.filters import rank as ranking
 from katazome.filters.pictures import Source, find, load_square
 from katazome.filters.rank import Progress, overlap, rank
-from katazome.filters.record import Network, Rank, RankOptions, merge
+from katazome.filters.record import Rank, merge
+from katazome.filters.settings import Network, RankOptions
 from katazome.filters.show import Box, exciting, field_of, filter_sheet
 from katazome.networks.vgg import Encoder, EncoderSettings
 from tests.filters import OPTIONS, draw, recorded

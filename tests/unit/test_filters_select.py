@@ -27,8 +27,9 @@ from katazome.filters.labels import (
 from katazome.filters.page import SCRIPT, pages
 from katazome.filters.pictures import Source
 from katazome.filters.rank import rank
-from katazome.filters.record import Network, Rank
+from katazome.filters.record import Rank
 from katazome.filters.select import Chosen, Selection, auc, select, top_hits
+from katazome.filters.settings import Network
 from katazome.filters.synthesise import SynthesisOptions, synthesise
 from katazome.networks.vgg import Encoder
 from tests.filters import NETWORK, OPTIONS, draw, recorded

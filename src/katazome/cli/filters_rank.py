@@ -15,7 +15,8 @@ from katazome.cli.show import Count
 from katazome.device import resolve_device
 from katazome.errors import OptionError, PictureError
 from katazome.filters.rank import rank as ranking
-from katazome.filters.record import Rank, RankOptions, merge
+from katazome.filters.record import Rank, merge
+from katazome.filters.settings import RankOptions
 from katazome.objective.plan import duration
 from katazome.options import Options, option
 from katazome.weights.flavours import VGGWeights, open_vgg

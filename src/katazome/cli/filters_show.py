@@ -14,7 +14,8 @@ from katazome.cli.show import Count
 from katazome.device import resolve_device
 from katazome.errors import OptionError
 from katazome.filters.page import pages
-from katazome.filters.record import Network, Rank
+from katazome.filters.record import Rank
+from katazome.filters.settings import Network
 from katazome.filters.show import check_filters, filter_sheet
 from katazome.filters.synthesise import SynthesisOptions, synthesise
 from katazome.networks.vgg import Encoder

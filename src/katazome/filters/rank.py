@@ -23,7 +23,8 @@ from torch import Tensor
 from katazome.device import supports_bfloat16
 from katazome.errors import OptionError
 from katazome.filters.pictures import Loaded, Source, find, find_masks, load
-from katazome.filters.record import Folder, Network, RankOptions, differing
+from katazome.filters.record import Folder
+from katazome.filters.settings import Network, RankOptions, differing
 from katazome.networks.vgg import Encoder, EncoderSettings, tap
 from katazome.weights.flavours import VGGWeights
 
@@ -78,52 +79,38 @@ def rank(
         OptionError: the output holds a rank of something else.
         OutputError: the output cannot be written.
     """
-    device = torch.device(device)
-    folder = _folder(weights, folders, Path(output), options or RankOptions(), masks, device)
-    settings = EncoderSettings(dtype=getattr(torch, folder.options.precision))
+    if not folders:
+        raise OptionError("no folder of pictures was given; name one or several")
+    device, path, chosen = torch.device(device), Path(output), options or RankOptions()
+    begun = Folder.open(path) if Folder.exists(path) else None
+    precision = chosen.precision
+    if precision == "auto":
+        fast = "bfloat16" if supports_bfloat16(device) else "float32"
+        precision = fast if begun is None else begun.options.precision
+    folder = Folder(
+        path=path,
+        network=Network.of(weights),
+        options=replace(chosen, layers=chosen.names, precision=precision),
+        masks=None if masks is None else Path(masks).resolve(),
+        pictures=find([Path(f) for f in folders]),
+    )
+    found = {} if folder.masks is None else find_masks(folder.masks, folder.pictures)
+    if begun is None:
+        folder.create()
+    elif begun != folder:
+        raise OptionError(
+            f"'{output}' holds a rank of something else ({_difference(begun, folder)}); "
+            "name another folder, or delete that one"
+        )
     work = _Pass(
         folder=folder,
-        encoder=Encoder(weights, settings, device),
-        masks={} if folder.masks is None else find_masks(folder.masks, folder.pictures),
+        encoder=Encoder(weights, EncoderSettings(dtype=getattr(torch, precision)), device),
+        masks=found,
         batch=batch or _BATCH.get(device.type, _BATCH_ELSEWHERE),
         shard=shard,
         workers=workers or max(1, min(8, (os.cpu_count() or 2) - 1)),
     )
     return work.run()
-
-
-def _folder(
-    weights: VGGWeights,
-    folders: Sequence[str | os.PathLike[str]],
-    output: Path,
-    options: RankOptions,
-    masks: str | os.PathLike[str] | None,
-    device: torch.device,
-) -> Folder:
-    if not folders:
-        raise OptionError("no folder of pictures was given; name one or several")
-    begun = Folder.open(output) if Folder.exists(output) else None
-    precision = options.precision
-    if precision == "auto":
-        fast = "bfloat16" if supports_bfloat16(device) else "float32"
-        precision = fast if begun is None else begun.options.precision
-    wanted = Folder(
-        path=output,
-        network=Network.of(weights),
-        options=replace(options, layers=options.names, precision=precision),
-        masks=None if masks is None else Path(masks).resolve(),
-        pictures=find([Path(f) for f in folders]),
-    )
-    if begun is None:
-        if wanted.masks is not None:
-            find_masks(wanted.masks, wanted.pictures)  # before anything is written
-        wanted.create()
-    elif begun != wanted:
-        raise OptionError(
-            f"'{output}' holds a rank of something else ({_difference(begun, wanted)}); "
-            "name another folder, or delete that one"
-        )
-    return wanted
 
 
 def _difference(begun: Folder, wanted: Folder) -> str:

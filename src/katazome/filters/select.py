@@ -24,7 +24,8 @@ from torch import Tensor
 
 from katazome.errors import KatazomeError, OptionError, OutputError, nearest
 from katazome.filters.labels import Labels
-from katazome.filters.record import Network, Rank
+from katazome.filters.record import Rank
+from katazome.filters.settings import Network
 from katazome.networks.vgg import tap
 from katazome.weights.flavours import VGGWeights
 

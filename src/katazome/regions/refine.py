@@ -16,7 +16,7 @@ from torch import Tensor
 
 from katazome.errors import RegionError, require
 from katazome.pictures.resize import resize
-from katazome.regions.mask import feathered
+from katazome.pictures.mask import feathered
 
 SIDE = 320
 """Longest side (px) at which the cut is made."""
