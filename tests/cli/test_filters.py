@@ -150,7 +150,7 @@ def test_the_file_shown_is_of_the_network_ranked(
 def test_a_selection(ranked: Katazome, capsys: pytest.CaptureFixture[str]) -> None:
     given = ("filters", "select", "rank", "--object", "dog")
     assert ranked(*given, "-o", "dog.json", "--count", "2,1") == 0
-    assert "by the folders' names 6 of 12 pictures show it" in capsys.readouterr().err
+    assert "by the names of pictures and folders 6 of 12 pictures show it" in capsys.readouterr().err
     chosen = Selection.read("dog.json", tiny_vgg())
     assert (chosen.rule, chosen.object) == ("auc", "dog")
     assert [len(chosen.layers[n]) for n in ("relu2_1", "relu3_1")] == [2, 1]

@@ -175,20 +175,24 @@ def test_the_source_of_labels_is_found(tmp_path: Path, rank11: Rank) -> None:
     by_name = recorded(tmp_path / "names", torch.rand(4, 3), names=NAMES)
     found = labels(by_name, DOG)
     assert found is not None
-    assert (found.source, found.count) == ("the pictures' names", 2)
+    assert (found.source, found.count) == ("the names of pictures and folders", 2)
     by_folder = recorded(
         tmp_path / "folders", torch.rand(3, 3), names=["dog/1.png", "dog/2.png", "cat/1.png"]
     )
     found = labels(by_folder, DOG)
     assert found is not None
-    assert (found.source, found.count) == ("the folders' names", 2)
+    assert (found.source, found.count) == ("the names of pictures and folders", 2)
     assert labels(rank11, DOG) is None
     assert labels(by_name, DOG, "classifier") is None
     with pytest.raises(OptionError, match="labels is 'hand'; it must be auto, names"):
         labels(rank11, DOG, "hand")
     with pytest.raises(OptionError, match="made without masks"):
         labels(rank11, DOG, "masks")
-    with pytest.raises(OptionError, match="by the pictures' names none of the 4"):
+    both = recorded(tmp_path / "both", torch.rand(5, 3), names=[*NAMES, "dogs/dog/1.png"])
+    found = labels(both, DOG)
+    assert found is not None
+    assert found.shows.tolist() == [1, 1, 0, 0, 1]
+    with pytest.raises(OptionError, match="by the names of pictures and folders none of the 4"):
         labels(by_name, Thing("person"))
 
 

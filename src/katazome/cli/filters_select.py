@@ -38,7 +38,7 @@ class SelectSettings(Machine):
     labels: str = option(
         "auto",
         help="Which pictures show it: by their names (as ImageNet's), folders, masks, the classifier, "
-        "or a .csv file of picture and label; auto takes the first of these that says something",
+        "or a .csv file of picture and label; auto takes what says something, the classifier last",
         group="Look",
     )
     least: int = option(

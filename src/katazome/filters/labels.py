@@ -10,6 +10,7 @@ import csv
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from operator import or_
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -90,8 +91,8 @@ def labels(rank: Rank, thing: Thing, source: str = "auto") -> Labels | None:
         thing: what is looked for.
         source: ``names`` (``n02085620_Chihuahua.jpg``, or in a folder ``n02085620``), ``folders``
             (named as the thing), ``masks`` (a picture that has a mask shows it), ``classifier``, the
-            path of a CSV (picture, label), or ``auto``: the first of names, folders and masks that has
-            something to say.
+            path of a CSV (picture, label), or ``auto``: names and folders together, else masks,
+            whichever has something to say.
 
     Raises:
         OptionError: no picture shows it, or all do; the source is none of these.
@@ -99,12 +100,11 @@ def labels(rank: Rank, thing: Thing, source: str = "auto") -> Labels | None:
     pictures = rank.pictures
     names = [picture.name for picture in pictures]
     if source == "auto":
-        if any(_WNID.match(part) for name in names for part in PurePosixPath(name).parts):
-            source = "names"
-        elif any(from_folders(pictures, thing)):
-            source = "folders"
-        else:
-            source = "masks" if rank.masked else "classifier"
+        numbered = any(_WNID.match(part) for name in names for part in PurePosixPath(name).parts)
+        either = list(map(or_, from_names(names, thing), from_folders(pictures, thing)))
+        if numbered or any(either):
+            return _told(thing, either, "the names of pictures and folders")
+        source = "masks" if rank.masked else "classifier"
     if source == "classifier":
         return None
     if source == "names":
@@ -121,7 +121,11 @@ def labels(rank: Rank, thing: Thing, source: str = "auto") -> Labels | None:
         raise OptionError(
             f"labels is '{source}'; it must be auto, names, folders, masks, classifier or a .csv file"
         )
-    return Labels(thing, torch.tensor(found, dtype=torch.float64), told)
+    return _told(thing, found, told)
+
+
+def _told(thing: Thing, found: Sequence[bool], source: str) -> Labels:
+    return Labels(thing, torch.tensor(found, dtype=torch.float64), source)
 
 
 def from_names(names: Sequence[str], thing: Thing) -> list[bool]:
