@@ -118,6 +118,8 @@ def test_another_rank_is_not_gone_on_with(pictures: Path, tmp_path: Path) -> Non
     ):
         with pytest.raises(OptionError, match=f"a rank of something else.*{told}"):
             rank(tiny_vgg(network), [pictures], output, options)
+    with pytest.raises(OptionError, match="in another order; name the folders as before"):
+        rank(tiny_vgg(), [pictures / "a", pictures], tmp_path / "rank", OPTIONS)
     draw(pictures, ["more.png"])
     with pytest.raises(OptionError, match="other pictures: 1 more, 0 gone"):
         rank(tiny_vgg(), [pictures], output, OPTIONS)

@@ -31,8 +31,7 @@ from katazome.weights.flavours import VGGWeights
 SHARD = 256
 """Pictures in a shard: the most that a kill can lose."""
 
-_BATCH = {"cpu": 8}
-_BATCH_ELSEWHERE = 64
+_BATCH, _BATCH_CPU = 64, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def rank(
         folder=folder,
         encoder=Encoder(weights, EncoderSettings(dtype=getattr(torch, precision)), device),
         masks=found,
-        batch=batch or _BATCH.get(device.type, _BATCH_ELSEWHERE),
+        batch=batch or (_BATCH_CPU if device.type == "cpu" else _BATCH),
         shard=shard,
         workers=workers or max(1, min(8, (os.cpu_count() or 2) - 1)),
     )
@@ -120,7 +119,9 @@ def _difference(begun: Folder, wanted: Folder) -> str:
         return ", ".join(differing(begun.options.to_json(), wanted.options.to_json()))
     if begun.masks != wanted.masks:
         return f"masks {begun.masks or 'none'} and {wanted.masks or 'none'}"
-    before, now = set(begun.pictures), set(wanted.pictures)
+    before, now = ({p.path for p in one.pictures} for one in (begun, wanted))
+    if before == now:
+        return "the same pictures in another order; name the folders as before"
     return f"other pictures: {len(now - before)} more, {len(before - now)} gone"
 
 

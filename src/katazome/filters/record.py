@@ -181,9 +181,9 @@ def merge(ranks: Sequence[Rank]) -> Rank:
             what = ", ".join(differing(first.options.to_json(), other.options.to_json()))
             raise OptionError(f"the ranks were made with different settings ({what}); rank with the same")
     pictures = tuple(p for rank in ranks for p in rank.pictures)
-    twice = next((p for p, times in Counter(pictures).items() if times > 1), None)
+    twice = next((path for path, times in Counter(p.path for p in pictures).items() if times > 1), None)
     if twice is not None:
-        raise OptionError(f"'{twice.path}' is in two of the ranks and would count twice; rank it once")
+        raise OptionError(f"'{twice}' is in two of the ranks and would count twice; rank it once")
     return Rank(
         network=first.network,
         options=first.options,
