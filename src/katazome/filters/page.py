@@ -17,7 +17,7 @@ from pathlib import Path
 from katazome.errors import OutputError
 from katazome.filters.record import Rank
 from katazome.filters.select import Selection
-from katazome.filters.show import Excited, exciting, strip
+from katazome.filters.show import SMALL, Excited, exciting, strip
 from katazome.pictures.write import to_image
 
 INDEX = "index.html"
@@ -108,7 +108,7 @@ def pages(
         for name, count in layers.items():
             (target / name).mkdir(parents=True, exist_ok=True)
             figures = []
-            for number, pictures in exciting(rank, name, range(count), k):
+            for number, pictures in exciting(rank, name, range(count), k, cell=SMALL):
                 image = to_image(strip(pictures))
                 file = f"{name}/{number:03d}.jpg"
                 image.save(target / file, quality=_QUALITY)

@@ -19,6 +19,7 @@ SMALL, MIDDLE, LARGE = 72, 112, 224
 """Sides of a picture on a sheet (px): of many filters, of a few, of one."""
 
 _FEW = 12
+_FRAME = 2  # px: a black, a yellow and a black line of this width
 _HELD = 256  # squares kept in memory; the same picture excites many filters
 _YELLOW, _BLACK = (1.0, 0.85, 0.0), (0.0, 0.0, 0.0)
 
@@ -72,9 +73,11 @@ class Excited:
 
 
 def exciting(
-    rank: Rank, layer: str, filters: Sequence[int], k: int = 9
+    rank: Rank, layer: str, filters: Sequence[int], k: int = 9, *, cell: int = LARGE
 ) -> Iterator[tuple[int, list[Excited]]]:
     """Yield each filter with its ``k`` most exciting pictures, best first; silent ones are left out.
+
+    ``cell`` is the side (px) they will be shown at: frames are drawn so wide that they are seen there.
 
     Raises :class:`PictureError` when a picture is no longer there.
     """
@@ -82,12 +85,13 @@ def exciting(
     check_filters(rank, name, filters)
     top, side = rank.top(name, k), rank.options.side
     load = lru_cache(_HELD)(partial(load_square, side=side))
+    width = max(_FRAME, round(side / cell))
     for number in filters:
-        yield number, list(_excited(rank, name, top, number, load))
+        yield number, list(_excited(rank, name, top, number, load, width))
 
 
 def _excited(
-    rank: Rank, layer: str, top: Top, number: int, load: Callable[[Source], Tensor]
+    rank: Rank, layer: str, top: Top, number: int, load: Callable[[Source], Tensor], width: int
 ) -> Iterator[Excited]:
     side = rank.options.side
     for value, picture, (row, column) in zip(
@@ -96,7 +100,7 @@ def _excited(
         if value > 0:
             source = rank.pictures[picture]
             square, box = load(source), field_of(layer, row, column, side)
-            yield Excited(value, source, box.drawn(square, max(1, side // 96)), box.cut(square))
+            yield Excited(value, source, box.drawn(square, width), box.cut(square))
 
 
 def check_filters(rank: Rank, layer: str, filters: Sequence[int]) -> None:
@@ -122,18 +126,19 @@ def filter_sheet(
     """
     name = rank.layer(layer)
     wanted = list(filters) or list(range(rank.channels(name)))
-    found = exciting(rank, name, wanted, k)
+    cell = LARGE if len(wanted) == 1 else MIDDLE if len(wanted) <= _FEW else SMALL
+    found = exciting(rank, name, wanted, k, cell=cell)
     if len(wanted) == 1:
         number, pictures = next(found)
         if not pictures:
             raise OptionError(f"filter {number} of {name} is silent on all ranked pictures; show another")
         wholes = [(f"{e.value:.3g} {_shortened(e.source.name)}", e.whole) for e in pictures]
-        return sheet([wholes, [("", e.crop) for e in pictures]], cell=LARGE)
+        return sheet([wholes, [("", e.crop) for e in pictures]], cell=cell)
     rows = []
     for number, pictures in found:
         rows.append(_row(number, pictures))
         progress(len(rows), len(wanted))
-    return sheet(rows, cell=MIDDLE if len(wanted) <= _FEW else SMALL, gap=4)
+    return sheet(rows, cell=cell, gap=4)
 
 
 def _row(number: int, pictures: Sequence[Excited]) -> list[tuple[str, Tensor]]:
