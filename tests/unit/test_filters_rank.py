@@ -36,7 +36,7 @@ def ranked(pictures: Path, output: Path, **changes: object) -> Rank:
 def test_the_maximum_after_the_relu_and_its_place(pictures: Path, tmp_path: Path) -> None:
     found = ranked(pictures, tmp_path / "rank")
     assert [p.name for p in found.pictures] == ["a/1.jpg", "a/2.png", "b.png", "c.webp"]
-    encoder = Encoder(tiny_vgg(), EncoderSettings())
+    encoder = Encoder(tiny_vgg(), EncoderSettings(padding=("zeros", "zeros")))
     for row, source in enumerate(found.pictures):
         maps = encoder(load_square(source, 32), OPTIONS.names)
         for layer in OPTIONS.names:

@@ -2,9 +2,9 @@
 
 Source: what the Deep Visualization Toolbox records [Yosinski et al., "Understanding neural networks
 through deep visualization", 2015]: one value for a picture and a filter, so that the nine most exciting
-pictures are nine different ones. Departures: pictures keep their aspect ratio (they are cut to a
-square, not squeezed), the border is reflected as everywhere in this program, and all maxima are kept,
-not the best nine alone, because the area under the ROC curve needs them.
+pictures are nine different ones. As there, the border is padded with zeros, which is how the network was
+trained. Departures: pictures keep their aspect ratio (they are cut to a square, not squeezed), and all
+maxima are kept, not the best nine alone, because the area under the ROC curve needs them.
 
 Nothing is held but the shard at hand: a pass over any number of pictures takes the same memory.
 """
@@ -32,6 +32,7 @@ SHARD = 256
 """Pictures in a shard: the most that a kill can lose."""
 
 _BATCH, _BATCH_CPU = 64, 8
+_AS_TRAINED = EncoderSettings(padding=("zeros", "zeros"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def rank(
         )
     work = _Pass(
         folder=folder,
-        encoder=Encoder(weights, EncoderSettings(dtype=getattr(torch, precision)), device),
+        encoder=Encoder(weights, replace(_AS_TRAINED, dtype=getattr(torch, precision)), device),
         masks=found,
         batch=batch or (_BATCH_CPU if device.type == "cpu" else _BATCH),
         shard=shard,
