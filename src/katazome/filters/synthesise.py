@@ -34,7 +34,7 @@ class SynthesisOptions(Options):
     side: int = option(224, help="Side of the picture", unit="px", low=64, high=2048)
     iterations: int = option(100, help="Steps of the ascent", low=1, group="Work")
     rate: float = option(0.03, help="Root mean square of a step, of 1 from black to white", low=1e-4, high=1)
-    decay: float = option(0.002, help="Share of the contrast lost at every step", low=0, high=0.5)
+    decay: float = option(0.01, help="Share of the contrast lost at every step", low=0, high=0.5)
     blur: float = option(1.0, help="Gaussian blur every fourth step", unit="px", low=0, high=10)
     seed: int = option(0, help="Seed of the noise", low=0, high=2**63 - 1, group="Work")
 
