@@ -12,7 +12,7 @@ from katazome.cli import declare
 from katazome.cli.download import Download
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import Count
-from katazome.device import resolve_device
+from katazome.device import keep_heap, resolve_device
 from katazome.errors import OptionError, PictureError
 from katazome.filters.rank import rank as ranking
 from katazome.filters.record import Rank, merge
@@ -69,6 +69,7 @@ def _rank(**given: Any) -> int:
         raise OptionError("no folder for the rank was named; give one by -o RANK")
     device = resolve_device(settings.device)
     options = RankOptions.from_json(declare.values_of(RankOptions, given))
+    keep_heap()
     began, stopped = time.perf_counter(), False
     with (
         Interrupt(quiet=settings.quiet, keeping="this batch, then keeping what was ranked") as interrupt,

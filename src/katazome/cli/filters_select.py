@@ -14,7 +14,7 @@ import torch
 from katazome.cli import declare
 from katazome.cli.filters_rank import Machine, open_ranks
 from katazome.cli.show import Count
-from katazome.device import resolve_device
+from katazome.device import keep_heap, resolve_device
 from katazome.errors import OptionError
 from katazome.filters.labels import Labels, Thing, classify, labels
 from katazome.filters.record import Rank
@@ -96,6 +96,7 @@ def _told(chosen: Selection, found: Labels | None) -> str:
 
 def _classified(rank: Rank, thing: Thing, settings: SelectSettings) -> Labels:
     """Ask the classifier about every picture."""
+    keep_heap()
     classifier = open_classifier(resolve_device(settings.device))
     shows: list[torch.Tensor] = []
     workers = max(1, min(8, (os.cpu_count() or 2) - 1))

@@ -11,7 +11,7 @@ from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.filters_rank import WithNetwork, open_ranks, weights_of
 from katazome.cli.show import Count
-from katazome.device import resolve_device
+from katazome.device import keep_heap, resolve_device
 from katazome.errors import OptionError
 from katazome.filters.page import pages
 from katazome.filters.record import Rank
@@ -49,6 +49,7 @@ def _show(*ranks: str, **given: Any) -> int:
     options = SynthesisOptions.from_json(declare.values_of(SynthesisOptions, given))
     if settings.output is None and settings.html is None:
         raise OptionError("nothing to write was named; give -o SHEET.png, --html DIR, or both")
+    keep_heap()
     rank = open_ranks(ranks, settings)
     if settings.html is not None:
         with Count("filters", quiet=settings.quiet) as count:
