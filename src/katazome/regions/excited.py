@@ -14,8 +14,8 @@ from torch import Tensor
 
 from katazome.errors import RegionError
 from katazome.networks.vgg import Encoder
-from katazome.pictures.resize import resize
 from katazome.pictures.mask import feathered
+from katazome.pictures.resize import resize
 from katazome.regions.refine import refined
 
 LONGEST = 320

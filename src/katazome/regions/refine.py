@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from katazome.errors import RegionError, require
-from katazome.pictures.resize import resize
 from katazome.pictures.mask import feathered
+from katazome.pictures.resize import resize
 
 SIDE = 320
 """Longest side (px) at which the cut is made."""
