@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import katazome.methods.filters
 import katazome.methods.gatys
 import katazome.methods.multiscale
 import katazome.methods.texture  # noqa: F401  (the imports register the methods)
@@ -29,7 +30,7 @@ from katazome.objective.plan import Plan
 from katazome.pictures.read import Picture, PictureLike, read
 from katazome.pictures.resize import parse_size
 from katazome.pictures.write import encode, to_image, write
-from katazome.placing import places, read_inputs
+from katazome.placing import name_filters, places, read_inputs
 from katazome.recipe import Recipe, make_recipe
 from katazome.weights.flavours import VGGWeights, open_vgg
 
@@ -200,6 +201,7 @@ class Session:
             else:
                 options["init"], start = "file", init
         asked = places(options)
+        name_filters(options, self.encoder.weights)
         resolved = chosen.resolve(options, preset, self.encoder.weights.flavour)
         if chosen.content and content is None:
             raise OptionError(f"{method} restyles a picture; give a content picture")

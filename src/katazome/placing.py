@@ -1,4 +1,4 @@
-"""From what was asked to inputs: pictures read, regions made, styles put in their places.
+"""From what was asked to inputs: pictures read, regions made, styles put in their places, filters named.
 
 ``where``, ``style_where``, ``at`` and ``feather`` are options like the others; here their words
 become maps. After this, methods, checkpoints and recipes know only pictures and maps.
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from katazome.errors import OptionError
+from katazome.filters.select import chosen_of, words_of
 from katazome.methods.base import Inputs, Placement, Style
 from katazome.methods.options import DescentOptions, StyleOptions
 from katazome.pictures.mask import feathered
@@ -20,6 +21,7 @@ from katazome.pictures.read import Picture, PictureLike, read
 from katazome.pictures.resize import parse_size
 from katazome.regions.grammar import parse, parse_list, parse_placement
 from katazome.regions.region import Everything, Region, coverage, map_of
+from katazome.weights.flavours import VGGWeights
 
 At: TypeAlias = Mapping[str | Region, PictureLike] | Sequence[str | tuple[str | Region, PictureLike]]
 """What ``at`` takes: ``{"object:dog": "waves.jpg"}``, pairs, or texts ``object:dog=waves.jpg``."""
@@ -49,6 +51,15 @@ def places(options: dict[str, Any]) -> Places:
     }
     options.update({name: said for name, said in words.items() if name in options})
     return Places(where, style_where, at)
+
+
+def name_filters(options: dict[str, Any], weights: VGGWeights) -> None:
+    """Put the numbers of the filters in the place of the file that has them: recipes hold no paths.
+
+    Raises :class:`OptionError` when it cannot be read, or its filters are of another network.
+    """
+    if options.get("filters"):
+        options["filters"] = words_of(chosen_of(str(options["filters"]), weights))
 
 
 def _items(at: Any) -> list[Any]:

@@ -22,6 +22,11 @@ from tests.tiny import tiny_vgg
 PICTURES = Path(__file__).parents[2] / "examples/pictures"
 QUICK: dict[str, Any] = {"size": "96x64", "iterations": 5, "scales": 1, "precision": "float32"}
 
+NEEDED: dict[str, dict[str, Any]] = {
+    "filters": {"filters": "relu4_1:1,5 relu5_1:0,2,3", "variant": "faithful"},
+}
+"""What a method cannot do without."""
+
 every_method = pytest.mark.parametrize("method", list_methods(), ids=lambda m: m.name)
 restyling = pytest.mark.parametrize("method", [m for m in list_methods() if m.content], ids=lambda m: m.name)
 both_optimisers = pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
@@ -43,7 +48,7 @@ def laid_out(
     preset: str | None = None,
     **options: Any,
 ) -> Work:
-    values = options if preset else {**QUICK, **options}
+    values = {**NEEDED.get(method.name, {}), **({} if preset else QUICK), **options}
     given = content if method.content else None
     return session.prepare(given, styles or [PAINTING], method=method.name, preset=preset, **values)
 

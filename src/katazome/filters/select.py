@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,11 +70,11 @@ class Selection:
                 f"the selection's filters are of the network {self.network}, in use is {own}: their numbers "
                 "mean something else there; rank and select with the network in use, or give --weights"
             )
-        for layer, chosen in self.layers.items():
-            count = weights.convs[layer.replace("relu", "conv")][0].shape[0]
-            for one in chosen:
-                if one.filter >= count:
-                    raise OptionError(f"{layer} has filters 0..{count - 1}, the selection names {one.filter}")
+        _in_range(self.chosen(), weights)
+
+    def chosen(self) -> dict[str, tuple[int, ...]]:
+        """Return the filters by layer, in rising order; layers of which none was chosen are left out."""
+        return {layer: self.filters(layer) for layer, some in self.layers.items() if some}
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -149,6 +150,43 @@ class Selection:
         except OSError as error:
             beside.unlink(missing_ok=True)
             raise OutputError(f"'{target}' cannot be written: {error.strerror or error}") from error
+
+
+_WORD = re.compile(r"(r(?:elu)?\d_?\d):(\d+(?:,\d+)*)", re.IGNORECASE)
+
+
+def chosen_of(text: str, weights: VGGWeights | None = None) -> dict[str, tuple[int, ...]]:
+    """Return filters by layer, in rising order, from a selection's file or from words for them.
+
+    The words are those of :func:`words_of`, ``relu4_1:17 relu5_1:3,140``; with ``weights``, the filters
+    are checked against that network.
+
+    Raises :class:`OptionError` for a file that cannot be read, and as :meth:`Selection.check`.
+    """
+    words = [_WORD.fullmatch(word) for word in text.split()]
+    if not words or not all(words):
+        return Selection.read(text, weights).chosen()
+    found: dict[str, set[int]] = {}
+    for word in words:
+        assert word is not None
+        found.setdefault(tap(word[1]).name, set()).update(int(n) for n in word[2].split(","))
+    chosen = {layer: tuple(sorted(some)) for layer, some in found.items()}
+    if weights is not None:
+        _in_range(chosen, weights)
+    return chosen
+
+
+def words_of(chosen: Mapping[str, Sequence[int]]) -> str:
+    """Return filters in words, as recipes hold them: ``relu4_1:17 relu5_1:3,140``."""
+    return " ".join(f"{layer}:{','.join(map(str, some))}" for layer, some in chosen.items())
+
+
+def _in_range(chosen: Mapping[str, Sequence[int]], weights: VGGWeights) -> None:
+    for layer, some in chosen.items():
+        count = weights.convs[layer.replace("relu", "conv")][0].shape[0]
+        for one in some:
+            if one >= count:
+                raise OptionError(f"{layer} has filters 0..{count - 1}, the selection names {one}")
 
 
 def check_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:

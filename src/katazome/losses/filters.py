@@ -15,12 +15,8 @@ so the loss has a floor above zero.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
-
-Reading = Literal["corrected", "printed"]
 
 
 def touched(chosen: Tensor) -> Tensor:
@@ -50,16 +46,17 @@ def energy_kept(content: Tensor, style: Tensor) -> Tensor:
     return scaled.diagonal_scatter(energy)
 
 
-def entry_weights(chosen: Tensor, reading: Reading = "corrected") -> Tensor:
+def entry_weights(chosen: Tensor, *, printed: bool = False) -> Tensor:
     """Return what each entry counts, (C, C) float64, for :func:`katazome.losses.style.gram_loss`.
 
-    With no filter chosen, or all, one set of entries is empty and is left out: all chosen is Gatys'
-    loss of the style, none chosen that of the content's own Gram matrix.
+    ``printed`` takes eq. 8 as it is printed. With no filter chosen, or all, one set of entries is empty
+    and is left out: all chosen is Gatys' loss of the style, none chosen that of the content's own Gram
+    matrix.
     """
     either = touched(chosen)
     share = either.double().mean()
     weights = torch.zeros(either.shape, dtype=torch.float64, device=chosen.device)
-    kept = ~either if reading == "corrected" else chosen[:, None] & chosen[None, :]
+    kept = chosen[:, None] & chosen[None, :] if printed else ~either
     if share < 1:
         weights += kept / (1 - share)
     if share > 0:

@@ -20,6 +20,7 @@ from katazome.regions.region import (
     Both,
     Either,
     Everything,
+    Filters,
     Mask,
     Not,
     Object,
@@ -37,7 +38,11 @@ WORDS: Mapping[str, Callable[[], Region]] = {
 }
 """Words that are a region by themselves."""
 
-NAMED: Mapping[str, Callable[[str], Region]] = {"mask": Mask, "object": Object}
+NAMED: Mapping[str, Callable[[str], Region]] = {
+    "object": Object,
+    "mask": Mask,
+    "filters": Filters,
+}
 """Words that take a name or a file: ``mask:FILE``."""
 
 

@@ -12,16 +12,21 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from katazome.errors import RegionError
+from katazome.filters.select import chosen_of, words_of
+from katazome.networks.vgg import Encoder
 from katazome.pictures.mask import mask_map
 from katazome.pictures.read import Picture, PictureLike
+from katazome.regions.excited import excited_map
 from katazome.regions.objects import meaning_of, object_map
 from katazome.regions.saliency import salient_map
+from katazome.weights.flavours import open_vgg
 
 PLAIN = re.compile(r"""[^\s"'=(),]+""")
 """What a name may be without quotes; see :mod:`katazome.regions.grammar`."""
@@ -79,6 +84,14 @@ class Region(ABC):
         Raises :class:`katazome.errors.OptionError` for a name that is not known.
         """
         return Object(name)
+
+    @staticmethod
+    def filters(file: str) -> Region:
+        """Return where the filters of a selection answer (``katazome filters select``).
+
+        Raises :class:`katazome.errors.OptionError` for a file that cannot be read.
+        """
+        return Filters(file)
 
     @staticmethod
     def mask(file: PictureLike) -> Region:
@@ -152,6 +165,36 @@ class Object(Region):
     def anonymous(self) -> str:
         """See :class:`Region`."""
         return str(self)
+
+
+@dataclass(frozen=True)
+class Filters(Region):
+    """Where chosen filters of the recognition network answer; see :mod:`katazome.regions.excited`.
+
+    ``file`` is that of a selection, or words as ``relu5_1:3,140``; it is read when the region is made.
+    """
+
+    file: str
+
+    def __post_init__(self) -> None:
+        chosen_of(self.file)
+
+    def of(self, picture: Picture) -> Tensor:
+        """See :class:`Region`."""
+        encoder = _recognition()
+        return excited_map(encoder, picture.pixels, chosen_of(self.file, encoder.weights), picture.name)
+
+    def __str__(self) -> str:
+        return f"filters:{quoted(self.file)}"
+
+    def anonymous(self) -> str:
+        """See :class:`Region`."""
+        return f"filters:{quoted(words_of(chosen_of(self.file)))}"
+
+
+@cache
+def _recognition() -> Encoder:
+    return Encoder(open_vgg())
 
 
 @dataclass(frozen=True, eq=False)
