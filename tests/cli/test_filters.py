@@ -210,6 +210,14 @@ def test_what_cannot_be_selected(
     assert not Path("x.json").exists()
 
 
+def test_a_word_means_all_its_kinds() -> None:
+    dog = filters_select.thing_called("犬")
+    assert len(dog.wnids) == len(dog.classes) == 118
+    assert all(dog.called(name) for name in ("dogs", "Chihuahua", "n02085620", "犬"))
+    assert not any(dog.called(name) for name in ("animals", "cat", "photos"))
+    assert filters_select.thing_called("dgo").hint == "; did you mean 'dog'?"
+
+
 def test_help_has_an_example_each(katazome: Katazome, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("rank", "show", "select"):
         assert katazome("filters", command, "--help") == 0

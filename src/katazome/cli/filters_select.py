@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -21,6 +20,7 @@ from katazome.filters.record import Rank
 from katazome.filters.select import RULES, TOP, Selection, check_file
 from katazome.filters.select import select as choose
 from katazome.networks.classifier import open_classifier
+from katazome.networks.vocabulary import classes, meaning, suggestions
 from katazome.options import option
 
 
@@ -109,20 +109,16 @@ def _classified(rank: Rank, thing: Thing, settings: SelectSettings) -> Labels:
 
 def thing_called(word: str) -> Thing:
     """Return what a word means: dog is all kinds of dog. An unknown word stands for itself."""
-    try:
-        vocabulary = importlib.import_module("katazome.networks.vocabulary")
-    except ModuleNotFoundError:
-        return Thing(word)
-    meant = vocabulary.meaning(word)
+    meant = meaning(word)
     if meant is None:
-        near = vocabulary.suggestions(word)
+        near = suggestions(word, 1)
         return Thing(word, hint=f"; did you mean '{near[0]}'?" if near else "")
-    kinds = vocabulary.classes()
+    kinds = classes()
     return Thing(
         word,
         wnids=frozenset(kinds[index].wnid for index in meant.classes),
         classes=meant.classes,
-        classes_of=lambda text: found.classes if (found := vocabulary.meaning(text)) else (),
+        classes_of=lambda text: found.classes if (found := meaning(text)) else (),
     )
 
 
