@@ -68,8 +68,8 @@ class Labels:
         count, most = len(self.shows), self.count
         if most == 0:
             raise OptionError(
-                f"by {self.source} none of the {count} ranked pictures shows '{self.thing.name}'"
-                f"{self.thing.hint}; rank pictures of it too, or say by --labels where to look"
+                f"by {self.source} none of the {count} ranked pictures shows '{self.thing.name}'; "
+                f"rank pictures of it too, or say by --labels where to look{self.thing.hint}"
             )
         if most == count:
             raise OptionError(
@@ -190,8 +190,8 @@ def classify(rank: Rank, thing: Thing, classifier: Classifier, *, workers: int =
     """
     if not thing.classes:
         raise OptionError(
-            f"the classifier does not know '{thing.name}'{thing.hint}; give labels by --labels: "
-            "names, folders, masks or a .csv file"
+            f"the classifier does not know '{thing.name}'; give labels by --labels: "
+            f"names, folders, masks or a .csv file{thing.hint}"
         )
     device = classifier.weight.device
     waiting: list[Tensor] = []
