@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from katazome.errors import RegionError
-from katazome.networks.vgg import Encoder
+from katazome.networks.vgg import Encoder, deepest
 from katazome.pictures.mask import feathered
 from katazome.pictures.resize import resize
 from katazome.regions.refine import refined
@@ -21,7 +21,7 @@ from katazome.regions.refine import refined
 LONGEST = 320
 """Longest side (px) at which the picture is looked at; filters are ranked on pictures of 224 px."""
 
-_SMOOTH = 0.02  # of the longest side: a filter answers to a part of the thing, not to its whole
+_SMOOTH = 0.04  # of the longest side: a filter answers to a part of the thing, not to its whole
 
 
 def excited_map(encoder: Encoder, pixels: Tensor, chosen: Mapping[str, Sequence[int]], name: str) -> Tensor:
@@ -39,16 +39,18 @@ def excited_map(encoder: Encoder, pixels: Tensor, chosen: Mapping[str, Sequence[
 
 
 def rough_map(encoder: Encoder, pixels: Tensor, chosen: Mapping[str, Sequence[int]]) -> Tensor:
-    """Return the sum of the filters' maps, each by its own maximum: (1, 1, H, W), at least 0."""
+    """Return the filters' maps, each by its own maximum, averaged, smoothed: (1, 1, H, W), least value 0.
+
+    Of several layers the deepest counts alone: shallow filters answer to eyes and fur wherever they are.
+    """
     height, width = pixels.shape[2:]
     factor = LONGEST / max(height, width)
     size = (max(64, round(height * factor)), max(64, round(width * factor)))
-    total = torch.zeros(1, 1, *size)
+    layer = deepest(list(chosen)).name
     with torch.no_grad():
-        features = encoder(resize(pixels, size).to(encoder.device), list(chosen))
-    for tap, filters in chosen.items():
-        maps = features[tap][:, list(filters)].float().cpu()
-        strength = maps.amax((2, 3), keepdim=True)
-        normal = maps / strength.clamp_min(torch.finfo(maps.dtype).tiny)
-        total += resize(normal.mean(1, keepdim=True), size)
-    return resize(feathered(total, _SMOOTH * max(size)), (height, width)).clamp_min(0)
+        features = encoder(resize(pixels, size).to(encoder.device), [layer])[layer]
+    maps = features[:, list(chosen[layer])].float().cpu()
+    loudest = maps.amax((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
+    together = resize((maps / loudest).mean(1, keepdim=True), size)
+    spread = resize(feathered(together, _SMOOTH * max(size)), (height, width))
+    return (spread - spread.min()).clamp_min(0)
