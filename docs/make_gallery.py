@@ -45,9 +45,9 @@ STYLIZED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scale-2": ("rocket", "trees", {"size": 384, "style_scale": 2.0}),
     "preview": ("coffee", "wheat_field", {"preview": True, "size": 1024}),
     "final": ("coffee", "wheat_field", {"size": 1024}),
-    "peer-neural-style": ("coffee", "wheat_field", {"size": 384, "preset": "neural-style"}),
-    "peer-gatys-release": ("coffee", "wheat_field", {"size": 384, "preset": "gatys-release"}),
-    "peer-ours": ("coffee", "wheat_field", {"size": 384}),
+    "peer-neural-style": ("coffee", "wheat_field", {"size": 256, "preset": "neural-style"}),
+    "peer-gatys-release": ("coffee", "wheat_field", {"size": 256, "preset": "gatys-release"}),
+    "peer-ours": ("coffee", "wheat_field", {"size": 256}),
 }
 
 

@@ -15,3 +15,16 @@ app.command(
     help="What the pyramid gains: transfers, quartering against halving, textures.",
     help_epilogue="Example:\n  katazome study scales photo.jpg marble.jpg bark.jpg pebbles.jpg -o report/",
 )
+app.command(
+    "katazome.cli.study_regions:regions",
+    name="regions",
+    help="Where things by name, and what stands out, are found, against masks made by hand.",
+    help_epilogue="Example:\n  katazome study regions davis/ pets/ --words words.csv -o report/",
+)
+app.command(
+    "katazome.cli.study_filters:filters",
+    name="filters",
+    help="Style on one thing through its filters, beside guided style and a cut-out.",
+    help_epilogue="Example:\n"
+    "  katazome study filters davis/ --pictures 'dog*' --object dog --filters dog.json --style waves.jpg",
+)

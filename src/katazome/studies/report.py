@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import csv
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from katazome.errors import OutputError
-
-Figures = dict[str, Any]
+from katazome.jobs.manifest import Case, Figures, Manifest
 
 
 def case(folder: Path, name: str, measure: Callable[[], Figures]) -> Figures:
     """Return the figures of a case: read from its file, or measured and written there."""
-    file = folder / f"{name}.json"
-    if file.exists():
-        return dict(json.loads(file.read_text()))
-    figures = measure()
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(figures, indent=1) + "\n")
-        beside.replace(file)
-    except OSError as error:
-        raise OutputError(f"the case {file} cannot be written: {error.strerror}") from error
+    one = Case(name, {})
+    manifest = Manifest(folder, [one])
+    manifest.run(lambda _: measure())
+    figures = manifest.result(one)
+    assert figures is not None
     return figures
 
 

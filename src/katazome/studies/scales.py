@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from katazome.api import Session, Work, drain
+from katazome.jobs.manifest import Figures
 from katazome.methods.options import STYLE_LAYERS
 from katazome.methods.wiring import Wiring
 from katazome.pictures.read import Picture, read
@@ -36,7 +37,7 @@ from katazome.studies.metrics import (
     gram_distance,
     texture_distance,
 )
-from katazome.studies.report import Figures, case, markdown, write_csv
+from katazome.studies.report import case, markdown, write_csv
 
 OCTAVES = (0, 1, 2, 3)
 

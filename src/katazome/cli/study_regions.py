@@ -1,0 +1,29 @@
+"""The command ``katazome study regions``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from katazome.studies.regions import RegionStudy, read_words
+
+
+def regions(
+    *sets: Annotated[str, Parameter(help="Folders with images, and masks or labels beside them")],
+    words: Annotated[
+        str | None, Parameter(help="Table (CSV) of pictures and what their thing is called")
+    ] = None,
+    output: Annotated[str, Parameter(name=["--output", "-o"], help="Folder of the report")] = "report",
+) -> int:
+    """Measure regions by name against true masks; a study that was stopped goes on where it was."""
+    study = RegionStudy(
+        sets=[Path(path) for path in sets],
+        words=read_words(Path(words)) if words else [],
+        folder=Path(output),
+        say=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    print(study.run())
+    return 0
