@@ -12,7 +12,7 @@ from katazome.errors import OptionError, RegionError, require
 from katazome.networks.classifier import Classifier, classifier_of
 from katazome.regions import objects
 from katazome.regions.grammar import parse
-from katazome.regions.objects import distinct, located, meaning_of, presence, share, strongest
+from katazome.regions.objects import distinct, located, meaning_of, presence, share, standing_out, strongest
 from katazome.regions.refine import refined
 from katazome.regions.region import Object, Region
 from tests.unit.test_classifier import random_tensors
@@ -75,6 +75,13 @@ def test_what_is_not_there_is_an_error_that_says_what_is(
     monkeypatch.setattr(objects, "_classifier", lambda: network)
     with pytest.raises(RegionError, match=r"no teapot was found in 'desk'; strongest: .* \d\.\d\d"):
         objects.object_map(pixels, "teapot", "desk")
+
+
+def test_a_thing_that_stands_out_takes_its_edges_from_what_stands_out() -> None:
+    found = torch.tensor([[[[0.0, 0.25, 1.0, 0.25]]]])
+    part, elsewhere = torch.tensor([[[[0.0, 0.0, 1.0, 1.0]]]]), torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]])
+    assert standing_out(found, part).flatten().tolist() == [0, 0, 1, 0.5]
+    assert torch.equal(standing_out(found, elsewhere), found)
 
 
 def disc() -> tuple[Tensor, Tensor]:

@@ -26,6 +26,7 @@ from katazome.networks.classifier import Classifier, open_classifier
 from katazome.networks.vocabulary import Meaning, meaning, plain_name, suggestions
 from katazome.pictures.resize import resize
 from katazome.regions.refine import refined
+from katazome.regions.saliency import salient_map
 
 BLOCK = 15
 """The block at whose inputs :func:`located` looks; see :class:`katazome.networks.classifier.Classifier`."""
@@ -43,6 +44,9 @@ RIVALS = 3
 
 PRESENT = 0.1
 """A thing is there when its share of the probability reaches this at some place and scale."""
+
+PART = 0.3
+"""Of a rough map, which always spills over: so much in what stands out, and the thing is what stands out."""
 
 _LEAST = 64  # px; below, the network has fewer than three places
 
@@ -91,6 +95,9 @@ def object_map(pixels: Tensor, word: str, name: str) -> Tensor:
 
     ``pixels`` (1, 3, H, W), sRGB in [0, 1]; ``name`` is the picture's, for errors.
 
+    Where the rough map lies for a good part in what stands out (:func:`salient_map`), the thing is taken to
+    be what stands out, whose map has the better edges; else the rough map stands alone.
+
     Raises :class:`RegionError` when there is no such thing; it says what was seen instead.
     """
     meant = meaning_of(word)
@@ -101,7 +108,13 @@ def object_map(pixels: Tensor, word: str, name: str) -> Tensor:
             f"no {meant.name} was found in '{name}'; {strongest(seen)}. Name one of these, or take salient "
             "or a mask"
         )
-    return refined(pixels, located(network, pixels, meant.classes))
+    return refined(pixels, standing_out(located(network, pixels, meant.classes), salient_map(pixels)))
+
+
+def standing_out(found: Tensor, salient: Tensor) -> Tensor:
+    """Limit a rough map (1, 1, H, W) to what stands out if the thing is part of that, else leave it alone."""
+    inside = float((found * salient).sum()) >= PART * float(found.sum())
+    return found.sqrt() * salient if inside else found
 
 
 def presence(network: Classifier, pixels: Tensor) -> Tensor:

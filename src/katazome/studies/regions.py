@@ -31,7 +31,7 @@ from katazome.networks.vocabulary import meaning
 from katazome.pictures.read import read
 from katazome.pictures.sheet import sheet
 from katazome.pictures.write import write
-from katazome.regions.objects import PRESENT, distinct, located, presence, share
+from katazome.regions.objects import PRESENT, distinct, located, presence, share, standing_out
 from katazome.regions.refine import refined
 from katazome.regions.saliency import salient_map
 from katazome.studies.metrics import mean_iu
@@ -93,12 +93,12 @@ class RegionStudy:
         place, gradient = (make(network, pixels, meant.classes) for make in (located, distinct))
         salient = salient_map(pixels)
         found = {
-            "object": refined(pixels, place),
-            "salient": salient,
-            "object and salient": refined(pixels, place) * salient,
-            "object, rough": (place > ROUGH).float(),
-            "distinct, rough": (gradient > STEEP).float(),
+            "object": refined(pixels, standing_out(place, salient)),
+            "without salient": refined(pixels, place),
+            "not refined": (place > ROUGH).float(),
             "distinct": refined(pixels, gradient),
+            "distinct, not refined": (gradient > STEEP).float(),
+            "salient": salient,
         }
         shown = [("picture", pixels), ("mask", true)] + [(k, found[k]) for k in ("object", "salient")]
         cells = [(title, x.expand(-1, 3, -1, -1)) for title, x in shown]
