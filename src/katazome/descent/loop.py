@@ -222,7 +222,7 @@ def _descend(
                 calm = calm + 1 if _change(picture, moved) < SETTLED_CHANGE else 0
             picture = moved
             if objective.tile is not None:
-                # Huge: holes that pictures leave between pieces of tiles would add up to a third of all memory.
+                # Huge: what pictures leave between pieces of tiles would be a third of all memory.
                 trim_heap()
         # Let go before the next stage makes its targets: of a huge picture two sets would not fit.
         del objective, guard
