@@ -68,7 +68,7 @@ class Record:
     note: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A finished picture, how it came about, and its recipe."""
 
@@ -93,6 +93,10 @@ class Result:
         """Write the picture; the format is the suffix's. See :func:`katazome.pictures.write.write`."""
         metadata = self.recipe.to_xmp() if with_recipe else None
         write(self.tensor, target, depth=depth, metadata=metadata, overwrite=overwrite)
+
+    def __repr__(self) -> str:
+        height, width = self.tensor.shape[2:]
+        return f"<Result {width} x {height} px, {len(self.steps)} steps>"
 
     def _repr_png_(self) -> bytes:
         return encode(self.tensor, "png")

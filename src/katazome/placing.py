@@ -109,9 +109,12 @@ def read_inputs(
         raise OptionError("no style picture was given; name at least one")
     if not styles and not isinstance(asked.where, Everything):
         raise OptionError(
-            "where says where the style pictures act that stand after the content, and there are none; "
-            "name one, or leave it out: each at has a region of its own"
+            "where is a region for the style pictures that stand after the content, and there are none; "
+            "name one, or leave where out: each at has a region of its own"
         )
+    everywhere = isinstance(asked.where, Everything) and not asked.at
+    if isinstance(options, StyleOptions) and options.feather and everywhere:
+        raise OptionError("feather softens the edges of regions, and there is none; name one by where or at")
     longest = int(options.size) if options.size.isdigit() else None
     canvas = None if content is None else read(content, longest=longest)
     looks = _styles([*styles, *(style for _, style in asked.at)], canvas, options, asked.style_where)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,3 +106,18 @@ def test_a_switch_that_is_on_is_turned_off(katazome: Katazome) -> None:
     kept = [package.read_recipe(f"{name}.png") for name in ("plain", "default")]
     assert [recipe.options["precondition"] for recipe in kept if recipe] == [False, True]
     assert np.abs(pixels("plain.png") - pixels("default.png")).mean() > 0.1
+
+
+def test_segment_in_a_pipe(
+    katazome: Katazome, mask: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(Path("photo.jpg").read_bytes())))
+    assert katazome("segment", "-", "--where", "mask:'left half.png'", "-o", "-") == 0
+    with Image.open(io.BytesIO(capfdbinary.readouterr().out)) as image:
+        assert image.size == (120, 96)
+
+
+def test_a_feather_without_a_region(katazome: Katazome, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("stylize", "photo.jpg", "painting.jpg", *QUICK, "--feather", "3", "-o", "out.png")
+    assert katazome(*given) == 2
+    assert "softens the edges of regions, and there is none" in capsys.readouterr().err

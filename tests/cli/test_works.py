@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,8 @@ from PIL import Image
 import katazome as package
 from katazome.cli import drive, stylize
 from katazome.cli.settings import Caller, ResumeSettings
-from katazome.errors import MethodError
+from katazome.errors import MethodError, OutputError
+from katazome.pictures.write import write
 from tests.cli.conftest import files
 from tests.tiny import tiny_vgg
 
@@ -206,6 +210,68 @@ def test_a_result_that_cannot_be_written_is_not_lost(
     assert Path("out.png").read_text() == "theirs"
     assert katazome("resume", "out.png.checkpoint", "-o", "other.png", "--quiet") == 0
     assert size_of("other.png") == (64, 51)
+
+
+def test_where_nothing_can_be_written_the_picture_is_kept_elsewhere(
+    katazome: Katazome,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The disk fills up while the work goes on: neither a save on the way nor the end loses it."""
+    other = tmp_path_factory.mktemp("other")
+    monkeypatch.setattr(tempfile, "tempdir", str(other))
+
+    def full(picture: Any, target: Any, **more: Any) -> Any:
+        if not str(target).startswith(str(other)):
+            raise OutputError(f"the disk is full: '{target}' needs more")
+        return write(picture, target, **more)
+
+    monkeypatch.setattr(drive, "write", full)
+    monkeypatch.setattr(drive.Sink, "state", lambda *_: full(None, "the state"))
+    given = ("--size", "64", "--iterations", "8", "--save-every", "3", "-o", "out.png")
+    assert katazome("stylize", "photo.jpg", "painting.jpg", *given) == 1
+    err = capsys.readouterr().err
+    assert err.count("going on, what was saved before still stands") == 2
+    (kept,) = other.iterdir()
+    assert f"The work is not lost: the picture is in {kept}" in err
+    assert size_of(str(kept)) == (64, 51)
+    assert files() == ["painting.jpg", "photo.jpg"]
+
+
+def interrupted(katazome: Katazome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave ``out.png`` and its checkpoint behind."""
+    with monkeypatch.context() as patch:
+        patch.setattr(drive.Interrupt, "asked", property(lambda _: True, lambda *_: None), raising=False)
+        assert katazome("stylize", "photo.jpg", "painting.jpg", "-o", "out.png", *QUICK, "--quiet") == 130
+    assert files() == ["out.png", "out.png.checkpoint", "painting.jpg", "photo.jpg"]
+
+
+def test_a_checkpoint_of_another_name_has_no_say_over_what_is_here(
+    katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(katazome, monkeypatch)
+    shutil.copy("out.png.checkpoint", "copy.checkpoint")
+    before = Path("out.png").read_bytes()
+    assert katazome("resume", "copy.checkpoint", "--quiet") == 1
+    assert "out.png" in capsys.readouterr().err
+    assert katazome("resume", "copy.checkpoint", "-o", "other.png", "--quiet") == 0
+    assert Path("out.png").read_bytes() == before
+    assert {"copy.checkpoint", "out.png.checkpoint", "other.png"} <= set(files())
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_damaged_checkpoint_is_refused(
+    katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, place: float
+) -> None:
+    interrupted(katazome, monkeypatch)
+    path = Path("out.png.checkpoint")
+    data = bytearray(path.read_bytes())
+    at = int(place * len(data))
+    data[at : at + 8] = bytes(b ^ 0xFF for b in data[at : at + 8])
+    path.write_bytes(data)
+    assert katazome("resume", path, "--quiet") == 2
+    assert str(path) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

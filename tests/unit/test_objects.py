@@ -42,6 +42,7 @@ def test_words() -> None:
         ("object:dgo", "did you mean 'dog'", 7),
         ("not:object:person", "take salient", 11),
         ("object:'qqqqqqq'", "take a plainer word", 7),
+        ("object:golden retriever and salient", "put in quotes: object:'golden retriever'", 7),
     ],
 )
 def test_an_unknown_word_is_pointed_at(text: str, said: str, column: int) -> None:

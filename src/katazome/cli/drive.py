@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -74,6 +75,10 @@ class Sink:
     overwrite: bool
     settings: Caller
     work: Work
+    resumed: Path | None = None
+    """The checkpoint that was gone on from."""
+    own: bool = False
+    """Whether the checkpoint beside the picture is this work's."""
 
     @property
     def checkpoint(self) -> Path | None:
@@ -96,6 +101,7 @@ class Sink:
         """Write where the work stands."""
         if self.checkpoint is not None:
             self.work.save(self.checkpoint, step.checkpoint(), self.settings.to_json())
+            self.own = True
 
     def keep(self, step: Step) -> None:
         """Write both: the state first, so that there is never a picture that cannot be gone on from."""
@@ -103,20 +109,40 @@ class Sink:
         self.picture(step)
 
     def finish(self, step: Step) -> None:
-        """Write the result and remove the checkpoint; where it cannot be written, leave the state."""
+        """Write the result and remove this work's checkpoint; where it cannot be written, leave the state.
+
+        Where that cannot be written either, the picture is kept in the folder for temporary files.
+        """
         try:
             self.picture(step)
         except OutputError as error:
-            if self.checkpoint is None:
+            if self.output == "-":
                 raise
             try:
                 self.state(step)
+                where = f"`katazome resume {self.checkpoint} -o FILE` writes it elsewhere"
             except OutputError:
-                raise error from error.__cause__
-            again = f"`katazome resume {self.checkpoint} -o FILE` writes it elsewhere"
-            raise OutputError(f"{error}. The work is not lost: {again}") from error.__cause__
-        if self.checkpoint is not None:
+                kept = self._elsewhere(step)
+                if kept is None:
+                    raise error from error.__cause__
+                where = f"the picture is in {kept}"
+            raise OutputError(f"{error}. The work is not lost: {where}") from error.__cause__
+        if self.checkpoint is not None and (self.own or self.resumed == self.checkpoint):
             self.checkpoint.unlink(missing_ok=True)
+
+    def _elsewhere(self, step: Step) -> Path | None:
+        """Keep the picture in the folder for temporary files; None where that cannot be written either."""
+        try:
+            number, name = tempfile.mkstemp(prefix="katazome-", suffix=".png")
+        except OSError:
+            return None
+        os.close(number)
+        try:
+            write(step.picture, name, overwrite=True)
+        except OutputError:
+            Path(name).unlink(missing_ok=True)
+            return None
+        return Path(name)
 
 
 def drive(sink: Sink, show: Show, resume: Checkpoint | None = None, *, quiet: bool = False) -> int:
@@ -136,7 +162,10 @@ def drive(sink: Sink, show: Show, resume: Checkpoint | None = None, *, quiet: bo
                 show.note(_stopped(sink, step))
                 return INTERRUPTED
             if every and number and number % every == 0:
-                sink.keep(step)
+                try:
+                    sink.keep(step)
+                except OutputError as error:
+                    show.note(f"{error}; going on, what was saved before still stands")
     raise AssertionError("the stream ended without a last step")
 
 

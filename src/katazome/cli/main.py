@@ -121,6 +121,8 @@ def _run(arguments: list[str]) -> int:
         from katazome.cli.stylize import CLASSES
 
         arguments = [first, *rewrite(arguments[1:], aliases(CLASSES[first]))]
+    elif first == "segment":
+        arguments = [first, *rewrite(arguments[1:], {})]
     code = app(arguments)
     return code if isinstance(code, int) else 0
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from katazome.cli.declare import STREAM
 from katazome.errors import OptionError
 from katazome.pictures.colour import luma
 from katazome.pictures.mask import feathered
@@ -35,6 +36,8 @@ def segment(
     overwrite: Annotated[bool, Parameter(negative="", help="Replace files that are there already")] = False,
 ) -> int:
     """Make a mask of a region, and a picture that shows it."""
+    image = "-" if image == STREAM else image
+    output, overlay = ("-" if name == STREAM else name for name in (output, overlay))
     if output is None and overlay is None:
         raise OptionError("nothing to write was named; give -o MASK.png, --overlay SHOW.png, or both")
     if not 0 <= feather <= 1000:

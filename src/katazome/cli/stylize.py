@@ -72,7 +72,11 @@ def _make(
         output = "-"
     else:
         placed = [parse_placement(text, "at")[1] for text in options.get("at", ())]
-        output = settings.output if settings.output is not None else _made_name(content, [*styles, *placed])
+        output = (
+            settings.output
+            if settings.output is not None
+            else _made_name(content, [*styles, *placed, *(["preview"] if settings.preview else [])])
+        )
         _check_output(output, settings)
     session = Session(device=settings.device, weights=_weights(settings.weights, quiet=settings.quiet))
     work = session.prepare(
@@ -178,9 +182,10 @@ def _memory_warning(work: Work, session: Session) -> str:
     needed, free = work.plan.memory - held, free_memory(session.device)
     if needed <= free:
         return ""
+    tiles = "" if work.plan.tile is not None and work.plan.tile <= 256 else ", or --tile 256"
     return (
         f"warning: this needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free; "
-        "close other programs, take a smaller --size, or --tile 256"
+        f"close other programs, or take a smaller --size{tiles}"
     )
 
 
@@ -208,7 +213,8 @@ def _resume(checkpoint: str, **given: Any) -> int:
     here = Caller.from_json(
         {**caller.to_json(), "output": "-" if output == "-" else Path(output).name, "device": device}
     )
-    return _run(Sink(output, overwrite, here, work), session, state, quiet=settings.quiet)
+    sink = Sink(output, overwrite, here, work, resumed=path)
+    return _run(sink, session, state, quiet=settings.quiet)
 
 
 def _resumed_output(path: Path, caller: Caller, settings: ResumeSettings) -> tuple[str, bool]:
@@ -218,7 +224,9 @@ def _resumed_output(path: Path, caller: Caller, settings: ResumeSettings) -> tup
     if settings.output is None:
         if not own:
             raise OptionError(f"{path} does not say where its picture was going; give -o FILE")
-        return own, True
+        # a checkpoint that lies elsewhere or was renamed has no say over what lies here
+        ours = own == "-" or checkpoint_path(Path(own)).absolute() == path.absolute()
+        return own, ours or settings.overwrite
     if settings.output == "-":
         return "-", False
     same = own not in ("", "-") and Path(settings.output).absolute() == Path(own).absolute()

@@ -8,6 +8,7 @@ moved since. Written beside and renamed: a kill at any moment leaves the last wh
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -54,7 +55,9 @@ def write_checkpoint(
     }
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(_apart(tensors), beside, metadata={"katazome": json.dumps(place)})
+        whole = _apart(tensors)
+        metadata = {"katazome": json.dumps(place), "blake2b": _digest(whole, json.dumps(place))}
+        save_file(whole, beside, metadata=metadata)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
@@ -73,7 +76,8 @@ def read_checkpoint(path: Path) -> tuple[Checkpoint, dict[str, Any], dict[str, T
         raise PictureError(f"there is no checkpoint {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            place = json.loads((file.metadata() or {})["katazome"])
+            metadata = file.metadata() or {}
+            place = json.loads(metadata["katazome"])
             # Copied: tensors of a file lie at other addresses modulo 64 than those that torch makes,
             # and sums are taken in another order there, so the last bits would differ.
             tensors: dict[str, Tensor] = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
@@ -81,6 +85,10 @@ def read_checkpoint(path: Path) -> tuple[Checkpoint, dict[str, Any], dict[str, T
             raise PictureError(
                 f"{path} is a checkpoint of format {place['format']}, this version reads {FORMAT}; "
                 "go on with the version of katazome that wrote it"
+            )
+        if metadata["blake2b"] != _digest(tensors, metadata["katazome"]):
+            raise PictureError(
+                f"{path} is damaged: what it holds is not what was written; start the work again"
             )
         checkpoint = Checkpoint(
             stage=int(place["stage"]),
@@ -107,6 +115,15 @@ def read_header(path: Path) -> dict[str, Any]:
             return dict(json.loads((file.metadata() or {})["katazome"])["header"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise PictureError(f"{path} is not a whole checkpoint ({error}); start the work again") from error
+
+
+def _digest(tensors: Mapping[str, Tensor], place: str) -> str:
+    """Return a hash of all that a checkpoint holds; its format has none of its own."""
+    found = hashlib.blake2b(place.encode(), digest_size=16)
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _reason(error: Exception) -> str:

@@ -221,9 +221,6 @@ def _descend(
             if guard.looks(iteration):
                 calm = calm + 1 if _change(picture, moved) < SETTLED_CHANGE else 0
             picture = moved
-            if objective.tile is not None:
-                # Huge: what pictures leave between pieces of tiles would be a third of all memory.
-                trim_heap()
         # Let go before the next stage makes its targets: of a huge picture two sets would not fit.
         del objective, guard
         trim_heap()

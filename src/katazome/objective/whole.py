@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from katazome.device import exact_dtype
+from katazome.device import exact_dtype, trim_heap
 from katazome.losses.base import Features, Loss, PixelLoss, Sums, Window
 from katazome.networks.vgg import Encoder, tap
 from katazome.objective.tiles import Tile, tiles
@@ -125,6 +125,9 @@ class Objective:
             _pull(shares, pulls)
             assert leaf.grad is not None
             return values, leaf.grad
+        # Of a huge picture, what pictures leave between pieces of tiles, and tiles between pictures, would
+        # be a third of all memory.
+        trim_heap()
         with torch.no_grad():
             totals = [dict[str, Tensor]() for _ in losses]
             for tile in grid:
@@ -139,6 +142,7 @@ class Objective:
             _pull(_shares(self.encoder, leaf, tile, losses), pulls)
             assert leaf.grad is not None
             tile.add(gradient, leaf.grad)
+        trim_heap()
         return values, gradient
 
     def _tiles(self, picture: Tensor, losses: Sequence[Loss]) -> Sequence[Tile]:

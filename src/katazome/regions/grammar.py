@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NoReturn
 
 from katazome.errors import OptionError, nearest
@@ -30,6 +31,7 @@ from katazome.regions.region import (
 )
 
 _WORD = re.compile(r"[^\W\d]+")
+_WORDS = re.compile(r"(?: +(?!and\b|or\b)[\w-]+)+")
 
 WORDS: Mapping[str, Callable[[], Region]] = {
     "everything": Everything,
@@ -125,8 +127,17 @@ class _Reader:
         try:
             return NAMED[word](name)
         except OptionError as error:
+            whole = self._longer(word, name)
             self.at = start
-            self.fail(str(error))
+            self.fail(f"a name with spaces is put in quotes: {word}:'{whole}'" if whole else str(error))
+
+    def _longer(self, word: str, name: str) -> str:
+        """Return the name with words after it with which it is one, or nothing."""
+        more = _WORDS.match(self.text, self.at)
+        whole = name + more[0] if more else ""
+        with suppress(OptionError):
+            return whole if whole and NAMED[word](whole) else ""
+        return ""
 
     def _name(self, word: str) -> str:
         quote = self.text[self.at : self.at + 1]
