@@ -204,7 +204,7 @@ def test_what_is_not_understood(arguments: str, told: str, capsys: pytest.Captur
         ("--method gatys --octaves 2", "gatys has no --octaves; it belongs to --method multiscale"),
         (
             "--method multiscale --preset seed0",
-            "multiscale has no preset 'seed0'; it belongs to --method gatys",
+            "multiscale has no preset 'seed0'; it belongs to --method filters and --method gatys",
         ),
         ("--method multiscale --preset none", "multiscale has no preset 'none'"),
         ("--size huge", "size is 'huge'"),

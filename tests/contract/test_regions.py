@@ -11,6 +11,7 @@ from torch import Tensor
 
 from katazome.api import Session, drain
 from katazome.errors import OptionError, RegionError
+from katazome.losses.gamut import WEIGHT
 from katazome.methods.base import Inputs, Method
 from katazome.pictures.resize import resize
 from katazome.regions.region import Region
@@ -171,7 +172,12 @@ def test_transparency_and_region_together(session: Session) -> None:
     ("styles", "options", "error", "what"),
     [
         ([], {}, OptionError, "no style picture was given"),
-        ([], {"where": "mask:a.png", "at": ["everything=b.jpg"]}, OptionError, "where says where"),
+        (
+            [],
+            {"where": "mask:a.png", "at": ["everything=b.jpg"]},
+            OptionError,
+            "where is a region for the style pictures",
+        ),
         ([PAINTING], {"where": "transparent"}, RegionError, "region transparent is empty"),
         ([PAINTING], {"where": "dog"}, OptionError, "there is no region 'dog'"),
         ([PAINTING], {"where": 3}, OptionError, "where is 3; it must be a Region"),
@@ -208,3 +214,35 @@ def test_a_region_that_is_all_transparent_is_refused(session: Session) -> None:
         session.prepare(
             torch.cat([PHOTO, alpha], 1), [PAINTING], method="gatys", where=Region.mask(left()), size="96x64"
         )
+
+
+@restyling
+def test_the_walk_begins_where_a_small_region_is_large_enough(session: Session, method: Method) -> None:
+    region = torch.zeros(1, 1, 64, 96)
+    region[..., 40:50, 50:60] = 1
+    walks = []
+    for where in (Region.everything(), Region.mask(left()), Region.mask(region)):
+        work = laid_out(session, method, where=where, size="512x384", scales=None)
+        walks.append([stage.width for stage in work.task.walk if stage.first == 0])
+    assert walks == [[128, 256, 512], [256, 512], [512]]
+    asked = laid_out(session, method, where=Region.mask(region), size="512x384", scales=3)
+    assert {stage.width for stage in asked.task.walk} == {128, 256, 512}
+
+
+def test_the_iterate_stays_in_gamut_at_a_soft_edge(session: Session) -> None:
+    """Where the map is faint the mixed picture hides the iterate, which is cut off before it is mixed."""
+    work = session.prepare(
+        PHOTO,
+        [PAINTING],
+        method="gatys",
+        where=Region.mask(0.2 * left()),
+        size="96x64",
+        iterations=3,
+        scales=1,
+    )
+    objective = work.task.problem.objective(work.task.walk[0])
+    start = PHOTO.clone()
+    start[..., :40] += 0.5
+    expected = WEIGHT * float((start - start.clamp(0, 1)).square().mean())
+    assert expected > 1
+    assert float(objective(start).terms["gamut"]) == pytest.approx(expected, rel=1e-4)

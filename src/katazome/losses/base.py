@@ -77,6 +77,10 @@ class Loss(Term, Protocol):
 class PixelLoss(Term, Protocol):
     """A loss on the picture itself, which needs no network; with weight 0 it is left out."""
 
+    @property
+    def on_iterate(self) -> bool:
+        """Whether it sees the iterate even where a region mixes that with the original at its edge."""
+
     def of(self, picture: Tensor) -> Tensor:
         """Return the unweighted value for a picture (B, 3, H, W); shape ()."""
 

@@ -9,6 +9,7 @@ clip after each step instead, which spoils the curvature that L-BFGS learns.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -22,6 +23,8 @@ class Gamut:
 
     weight: float = WEIGHT
     name: str = "gamut"
+    on_iterate: ClassVar[bool] = True
+    """It is the iterate that is cut off, before a region's edge mixes it with what is around."""
 
     def of(self, picture: Tensor) -> Tensor:
         """Return the unweighted value for a picture (B, 3, H, W); shape ()."""

@@ -8,6 +8,7 @@ differs by factors of a million; see the page on presets.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +36,7 @@ class Smoothness:
     as_sum: bool = False
     wrap: tuple[bool, bool] = (False, False)
     name: str = "smoothness"
+    on_iterate: ClassVar[bool] = False
 
     def of(self, picture: Tensor) -> Tensor:
         """Return the unweighted value for a picture (B, 3, H, W) in [0, 1]; shape ()."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from katazome.descent.optimisers import LBFGS, Adam, Optimiser
 from katazome.descent.preconditioner import Preconditioner
-from katazome.descent.scales import Stage, scale_sizes, stages
+from katazome.descent.scales import COARSEST, Stage, scale_sizes, stages
 from katazome.device import generator, supports_bfloat16
 from katazome.errors import MethodError, OptionError, RegionError
 from katazome.losses.base import Loss
@@ -38,6 +38,10 @@ from katazome.statistics.guides import carry
 
 FINE_SHARE = 0.25
 """Part of the last scale that runs in float32 under ``auto``: bfloat16 has found the way by then."""
+
+REGION_SHARE = 0.75
+"""Of the walk's smallest side, so many pixels across must the smallest region be: a thing that is a spot at
+the coarse scales has been painted over before its face is there to be kept."""
 
 HISTORY = 10
 """L-BFGS pairs; more gained nothing measurable, and each costs two pictures of memory."""
@@ -327,11 +331,20 @@ class Wiring:
                 f"{width} x {height} px is too small for {deepest(self.taps).name}: each side needs at "
                 f"least {least} px; choose a larger --size or shallower layers"
             )
+        if self.options.scales is None:
+            least = max(least, math.ceil(min(height, width) * self._coarsest))
         multiple = tuple(16 if w else 1 for w in self.wrap)
         sizes = scale_sizes(
             height, width, self.options.scales, smallest=least, multiple=(multiple[0], multiple[1])
         )
         return stages(sizes, self.options.iterations, *self.dtypes, FINE_SHARE, self.wrap)
+
+    @property
+    def _coarsest(self) -> float:
+        """How far the picture may be reduced before the smallest region is too small; 0 = without end."""
+        shares = [float(p.region.mean()) for p in self.placed if p.region is not None]
+        across = math.sqrt(min(shares, default=1.0) * self.size[0] * self.size[1])
+        return min(1.0, COARSEST * REGION_SHARE / max(across, 1.0)) if shares else 0.0
 
     def finish(self, picture: Tensor) -> Tensor:
         """Make the final picture of an iterate: the content's colours, what is outside, transparency."""

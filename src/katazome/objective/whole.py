@@ -101,7 +101,7 @@ class Objective:
                 for name, value in values.items():
                     terms[name] = terms[name] + value if name in terms else value
             for loss in (one for one in self.on_pixels if one.weight):
-                value = loss.weight * loss.of(shown)
+                value = loss.weight * loss.of(leaf if loss.on_iterate else shown)
                 terms[loss.name] = value.detach().to(exact_dtype(leaf.device))
                 roots.append(value)
                 pulls.append(None)
