@@ -235,8 +235,15 @@ def table(found: dict[str, dict[str, Any]]) -> str:
         lines += [
             "",
             "To the objective that 300 L-BFGS iterations in float32 from the content reach at 512 px "
-            f"({row['float32 seconds']:.0f} s): {reached}.",
+            f"({row['float32 seconds']:.0f} s on our own float32 path): {reached}.",
         ]
+        ours = found.get("iteration 512", {}).get("katazome float32")
+        if ours and row["seconds"] is not None:
+            plain = row["float32 seconds"] / ours["ratio"]
+            lines[-1] += (
+                f" The bare network would take about {plain:.0f} s for them, by the ratio above: "
+                f"{row['seconds'] / plain:.2f} of it."
+            )
     lines += [
         "",
         "## Memory",
