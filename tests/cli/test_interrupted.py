@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,6 @@ from tests.cli.conftest import environment, files, program, ran
 
 WORK = ("stylize", "photo.jpg", "painting.jpg", "--size", "128", "--scales", "2", "--precision", "float32")
 LONG = (*WORK, "--iterations", "120")
-
-
-@pytest.fixture(autouse=True)
-def heard() -> Iterator[None]:
-    """Let processes hear signals that this one was started deaf to: by nohup, or in the background."""
-    ways = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
-    before = {number: signal.signal(number, way) for number, way in ways.items()}
-    yield
-    for number, way in before.items():
-        signal.signal(number, way)
 
 
 @pytest.fixture(scope="module")
