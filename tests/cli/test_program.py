@@ -43,6 +43,7 @@ def test_the_entry_point_is_installed() -> None:
     assert subprocess.run([beside, "--version"], capture_output=True, check=True).stdout
 
 
+@pytest.mark.usefixtures("vgg")
 def test_the_real_network_through_pipes(folder: Path) -> None:
     given = Path("painting.jpg").read_bytes()
     done = ran(
@@ -57,6 +58,7 @@ def test_the_real_network_through_pipes(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("vgg")
 def test_the_real_network_resumes_to_the_same_picture(folder: Path) -> None:
     whole = ran(*REAL, "--iterations", "4", "-o", "whole.png")
     assert whole.returncode == 0, whole.stderr
