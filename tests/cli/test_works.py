@@ -255,9 +255,22 @@ def test_a_checkpoint_of_another_name_has_no_say_over_what_is_here(
     before = Path("out.png").read_bytes()
     assert katazome("resume", "copy.checkpoint", "--quiet") == 1
     assert "out.png" in capsys.readouterr().err
+    Path("out.png").rename("kept.png")
+    assert katazome("resume", "copy.checkpoint", "--quiet") == 1  # its end would remove the other's
+    assert "'out.png.checkpoint' of earlier work is there" in capsys.readouterr().err
+    Path("kept.png").rename("out.png")
     assert katazome("resume", "copy.checkpoint", "-o", "other.png", "--quiet") == 0
     assert Path("out.png").read_bytes() == before
     assert {"copy.checkpoint", "out.png.checkpoint", "other.png"} <= set(files())
+
+
+def test_work_begun_anew_leaves_no_checkpoint_of_the_old(
+    katazome: Katazome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(katazome, monkeypatch)
+    given = ("-o", "out.png", "--overwrite", *QUICK, "--quiet")
+    assert katazome("stylize", "photo.jpg", "painting.jpg", *given) == 0
+    assert files() == ["out.png", "painting.jpg", "photo.jpg"]
 
 
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])

@@ -75,10 +75,6 @@ class Sink:
     overwrite: bool
     settings: Caller
     work: Work
-    resumed: Path | None = None
-    """The checkpoint that was gone on from."""
-    own: bool = False
-    """Whether the checkpoint beside the picture is this work's."""
 
     @property
     def checkpoint(self) -> Path | None:
@@ -101,7 +97,6 @@ class Sink:
         """Write where the work stands."""
         if self.checkpoint is not None:
             self.work.save(self.checkpoint, step.checkpoint(), self.settings.to_json())
-            self.own = True
 
     def keep(self, step: Step) -> None:
         """Write both: the state first, so that there is never a picture that cannot be gone on from."""
@@ -109,7 +104,7 @@ class Sink:
         self.picture(step)
 
     def finish(self, step: Step) -> None:
-        """Write the result and remove this work's checkpoint; where it cannot be written, leave the state.
+        """Write the result and remove the checkpoint; where it cannot be written, leave the state.
 
         Where that cannot be written either, the picture is kept in the folder for temporary files.
         """
@@ -127,7 +122,7 @@ class Sink:
                     raise error from error.__cause__
                 where = f"the picture is in {kept}"
             raise OutputError(f"{error}. The work is not lost: {where}") from error.__cause__
-        if self.checkpoint is not None and (self.own or self.resumed == self.checkpoint):
+        if self.checkpoint is not None:
             self.checkpoint.unlink(missing_ok=True)
 
     def _elsewhere(self, step: Step) -> Path | None:

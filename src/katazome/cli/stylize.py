@@ -152,8 +152,14 @@ def _check_output(output: str, settings: WorkSettings) -> None:
             raise OptionError("--save-every needs a file to write to, not standard output; give -o FILE")
         _refuse_terminal()
         return
-    checkpoint = checkpoint_path(path)
-    if checkpoint.exists() and not settings.overwrite:
+    _check_checkpoint(path, overwrite=settings.overwrite)
+
+
+def _check_checkpoint(output: Path, *, overwrite: bool, resumed: Path | None = None) -> None:
+    """Refuse to replace, and at the end to remove, what other work left beside ``output``."""
+    checkpoint = checkpoint_path(output)
+    ours = resumed is not None and checkpoint.absolute() == resumed.absolute()
+    if checkpoint.exists() and not ours and not overwrite:
         raise OutputError(
             f"'{checkpoint}' of earlier work is there; go on with it: katazome resume {checkpoint}, "
             "or --overwrite to begin anew"
@@ -202,9 +208,11 @@ def _resume(checkpoint: str, **given: Any) -> int:
     except (OptionError, KeyError, TypeError, ValueError) as error:
         raise PictureError(f"{path} was not written by this version's command line: {error}") from error
     output, overwrite = _resumed_output(path, caller, settings)
-    check_target(output, overwrite=overwrite, depth=caller.depth)
-    if output == "-":
+    target = check_target(output, overwrite=overwrite, depth=caller.depth)
+    if target is None:
         _refuse_terminal()
+    else:
+        _check_checkpoint(target, overwrite=settings.overwrite, resumed=path)
     if 0 < threads <= (os.cpu_count() or 1):
         torch.set_num_threads(threads)  # sums are then the same to the last bit
     device = caller.device if settings.device is None else settings.device
@@ -213,8 +221,7 @@ def _resume(checkpoint: str, **given: Any) -> int:
     here = Caller.from_json(
         {**caller.to_json(), "output": "-" if output == "-" else Path(output).name, "device": device}
     )
-    sink = Sink(output, overwrite, here, work, resumed=path)
-    return _run(sink, session, state, quiet=settings.quiet)
+    return _run(Sink(output, overwrite, here, work), session, state, quiet=settings.quiet)
 
 
 def _resumed_output(path: Path, caller: Caller, settings: ResumeSettings) -> tuple[str, bool]:
