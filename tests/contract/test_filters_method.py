@@ -125,3 +125,11 @@ def test_the_file_is_plain_json(tmp_path: Path) -> None:
         "filter": 3,
         "score": None,
     }
+
+
+def test_layers_other_than_the_filters_are_refused_not_ignored(session: Session, method: Method) -> None:
+    own: dict[str, Any] = {"style_layers": ("relu4_1", "relu5_1"), "layer_weights": (3.0, 1.0)}
+    assert first_loss(session, method, **own) != pytest.approx(first_loss(session, method))
+    for options in ({"style_layers": ("relu3_1",)}, {"layer_weights": (1.0, 1.0, 1.0, 1.0, 2.0)}):
+        with pytest.raises(OptionError, match=r"or name relu4_1, relu5_1"):
+            laid_out(session, method, **options)

@@ -139,6 +139,22 @@ def smoothness_of_bytes(weight: float) -> tuple[float, float]:
     return weight * (255 / RAW) ** 2, weight * 255**2
 
 
+def seed0(summary: str, **more: Any) -> Preset:
+    """Return the weights of the first source document (its section on settings), as a preset of a method."""
+    common = {
+        "precondition": False,
+        "gamut_weight": 0.0,
+        "content_weight": 5.0,
+        "style_weight": 0.002 * RAW**2,
+        "smoothness": smoothness_of_bytes(0.001)[0],
+        "smoothness_as_sum": True,
+        "iterations": 1000,
+        "scales": 1,
+    }
+    raw = {"style_weight": 0.002, "smoothness": smoothness_of_bytes(0.001)[1]}
+    return Preset(summary, {**common, **more}, raw)
+
+
 Build = Callable[[Inputs, Any, Engine], Task]
 
 

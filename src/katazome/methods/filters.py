@@ -25,8 +25,8 @@ from torch import Tensor
 from katazome.errors import OptionError
 from katazome.filters.select import chosen_of
 from katazome.losses.filters import energy_kept, entry_weights, mixed_gram
-from katazome.methods.base import RAW, Engine, Inputs, Placement, Preset, Task, register, smoothness_of_bytes
-from katazome.methods.options import StyleOptions
+from katazome.methods.base import Engine, Inputs, Placement, Task, register, seed0
+from katazome.methods.options import STYLE_LAYERS, StyleOptions
 from katazome.methods.wiring import Wiring
 from katazome.options import option
 from katazome.pictures.read import read
@@ -75,20 +75,9 @@ class Mixed:
 
 
 PRESETS = {
-    "seed0": Preset(
-        summary="the experiment of the first source document: its weights, its optimiser, faithful",
-        options={
-            "variant": "faithful",
-            "precondition": False,
-            "gamut_weight": 0.0,
-            "content_weight": 5.0,
-            "style_weight": 0.002 * RAW**2,
-            "smoothness": smoothness_of_bytes(0.001)[0],
-            "smoothness_as_sum": True,
-            "iterations": 1000,
-            "scales": 1,
-        },
-        caffe={"style_weight": 0.002, "smoothness": smoothness_of_bytes(0.001)[1]},
+    "seed0": seed0(
+        "the experiment of the first source document: its weights, its optimiser, faithful",
+        variant="faithful",
     )
 }
 
@@ -110,8 +99,20 @@ def filters(inputs: Inputs, options: FilterOptions, engine: Engine) -> Task:
     if options.variant == "guided":
         return Wiring(_within(inputs, chosen, engine), options, engine, style_weight, content_weight).task()
     mix = Mixed(chosen, options.variant == "energy", options.reading == "printed")
-    layers = replace(options, style_layers=tuple(chosen), layer_weights=None)
-    return Wiring(inputs, layers, engine, style_weight, content_weight, mix=mix).task()
+    return Wiring(
+        inputs, _in_layers(options, tuple(chosen)), engine, style_weight, content_weight, mix=mix
+    ).task()
+
+
+def _in_layers(options: FilterOptions, layers: tuple[str, ...]) -> FilterOptions:
+    """Return the options with the filters' own layers, which are the only ones that can be mixed."""
+    asked = tuple(options.weights_of_layers())
+    if asked == layers or (asked == STYLE_LAYERS and options.layer_weights is None):
+        return replace(options, style_layers=layers)
+    raise OptionError(
+        f"style_layers are {', '.join(asked)}, and the variant {options.variant} works in the layers of its "
+        f"filters; leave style_layers and layer_weights out, or name {', '.join(layers)}"
+    )
 
 
 def _within(inputs: Inputs, chosen: Mapping[str, tuple[int, ...]], engine: Engine) -> Inputs:

@@ -12,7 +12,7 @@ paper's own choice, leaves a lattice of dots in smooth places where content and 
 
 from __future__ import annotations
 
-from katazome.methods.base import RAW, Engine, Inputs, Preset, Task, register, smoothness_of_bytes
+from katazome.methods.base import RAW, Engine, Inputs, Preset, Task, register, seed0, smoothness_of_bytes
 from katazome.methods.options import StyleOptions
 from katazome.methods.wiring import Wiring
 
@@ -51,22 +51,11 @@ PRESETS = {
     "gatys-release": _peer(
         "leongatys/PytorchNeuralStyleTransfer, its first stage", 1000.0, 1.0, 0.0, iterations=500
     ),
-    "seed0": Preset(
-        summary="the base loss of the first source document, eq. 1 to 6",
-        options={
-            "precondition": False,
-            "gamut_weight": 0.0,
-            "content_weight": 5.0,
-            "style_weight": 0.002 * RAW**2,
-            "smoothness": smoothness_of_bytes(0.001)[0],
-            "smoothness_as_sum": True,
-            "style_layers": ("relu4_1", "relu5_1"),
-            "layer_weights": (0.5, 0.5),
-            "iterations": 1000,
-            "scales": 1,
-            "init": "random",
-        },
-        caffe={"style_weight": 0.002, "smoothness": smoothness_of_bytes(0.001)[1]},
+    "seed0": seed0(
+        "the base loss of the first source document, eq. 1 to 6",
+        style_layers=("relu4_1", "relu5_1"),
+        layer_weights=(0.5, 0.5),
+        init="random",
     ),
 }
 
