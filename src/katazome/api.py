@@ -209,7 +209,8 @@ class Session:
         resolved = chosen.resolve(options, preset, self.encoder.weights.flavour)
         if chosen.content and content is None:
             raise OptionError(f"{method} restyles a picture; give a content picture")
-        inputs = read_inputs(content, styles, start, resolved, asked)
+        own = chosen.where(resolved, Engine(self.encoder, self.device))
+        inputs = read_inputs(content, styles, start, resolved, asked, own)
         if preview:
             resolved = replace(resolved, size=_preview_size(inputs, resolved))
         return self._work(chosen, resolved, inputs)

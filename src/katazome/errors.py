@@ -41,6 +41,12 @@ class WeightsError(KatazomeError):
     """A network's file is missing, damaged, or of another network."""
 
 
+class GivenWeightsError(WeightsError):
+    """What was given as weights, a name or a file, is not what is needed."""
+
+    exit_code = 2
+
+
 class OptionError(KatazomeError, ValueError):
     """An option is unknown, out of range, or contradicts another."""
 

@@ -26,6 +26,9 @@ from katazome.weights.flavours import VGGWeights
 At: TypeAlias = Mapping[str | Region, PictureLike] | Sequence[str | tuple[str | Region, PictureLike]]
 """What ``at`` takes: ``{"object:dog": "waves.jpg"}``, pairs, or texts ``object:dog=waves.jpg``."""
 
+_STRETCH = 0.02
+"""A change of the aspect by so much is said: rounding to whole pixels makes less of it."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -100,8 +103,9 @@ def read_inputs(
     start: PictureLike | None,
     options: DescentOptions,
     asked: Places,
+    own: Region | None = None,
 ) -> Inputs:
-    """Read the pictures and make the maps.
+    """Read the pictures and make the maps, all within ``own``, the region that the method acts in.
 
     Raises :class:`OptionError`, :class:`PictureError` or :class:`RegionError`.
     """
@@ -112,21 +116,35 @@ def read_inputs(
             "where is a region for the style pictures that stand after the content, and there are none; "
             "name one, or leave where out: each at has a region of its own"
         )
-    everywhere = isinstance(asked.where, Everything) and not asked.at
+    everywhere = isinstance(asked.where, Everything) and not asked.at and own is None
     if isinstance(options, StyleOptions) and options.feather and everywhere:
         raise OptionError("feather softens the edges of regions, and there is none; name one by where or at")
     longest = int(options.size) if options.size.isdigit() else None
-    canvas = None if content is None else read(content, longest=longest)
+    canvas = None if content is None else _noted(read(content, longest=longest), options.size)
     looks = _styles([*styles, *(style for _, style in asked.at)], canvas, options, asked.style_where)
-    regions: list[Region | None] = (
-        [None if isinstance(asked.where, Everything) else asked.where] if styles else []
-    )
+    regions = [asked.where] if styles else []
     regions += [region for region, _ in asked.at]
     groups = [looks[: len(styles)]] if styles else []
     groups += [[look] for look in looks[len(styles) :]]
-    maps = _maps(regions, canvas, options)
+    maps = _maps([_within(region, own) for region in regions], canvas, options)
     placed = [Placement(tuple(group), region) for group, region in zip(groups, maps, strict=True)]
     return Inputs(canvas, tuple(placed), None if start is None else read(start))
+
+
+def _noted(canvas: Picture, size: str) -> Picture:
+    """Return the content, with a note where it will be stretched."""
+    height, width = canvas.native
+    rows, columns = parse_size(size, canvas.native)
+    if abs(columns * height / (rows * width) - 1) <= _STRETCH:
+        return canvas
+    told = f"stretched from {width} x {height} to {columns} x {rows} px; a plain number keeps its shape"
+    return replace(canvas, notes=(*canvas.notes, told))
+
+
+def _within(region: Region, own: Region | None) -> Region | None:
+    if isinstance(region, Everything):
+        return own
+    return region if own is None else region & own
 
 
 def _styles(

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from katazome.cli import filters_rank, stylize
+from katazome.cli import settings
 from katazome.cli.main import main
 from tests.tiny import tiny_vgg
 
@@ -43,8 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def katazome(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """The program in this process, with the tiny network; returns the exit code."""
-    for module in (stylize, filters_rank):
-        monkeypatch.setattr(module, "open_vgg", lambda *_, **__: tiny_vgg())
+    monkeypatch.setattr(settings, "open_vgg", lambda *_, **__: tiny_vgg())
     monkeypatch.setenv("KATAZOME_HEAP", "0")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

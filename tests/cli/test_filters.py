@@ -98,6 +98,18 @@ def test_what_is_wrong_is_said(
     assert what in capsys.readouterr().err
 
 
+def test_a_rank_without_a_picture(
+    folder: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken").mkdir()
+    (folder / "broken/one.jpg").write_bytes(b"\xff\xd8\xff")
+    assert katazome("filters", "rank", "--images", "broken", "-o", "empty", *QUICK) == 2
+    capsys.readouterr()
+    for given in (["select", "empty", "--object", "dog"], ["show", "empty", "--layer", "r31", "-o", "x.png"]):
+        assert katazome("filters", *given) == 2
+        assert "no picture of empty has been ranked" in capsys.readouterr().err
+
+
 def test_sheets_and_pages(ranked: Katazome, capsys: pytest.CaptureFixture[str]) -> None:
     show = ("filters", "show", "rank")
     assert ranked(*show, "--layer", "relu3_1", "-o", "layer.png") == 0
@@ -141,7 +153,7 @@ def test_what_cannot_be_shown(
 def test_the_file_shown_is_of_the_network_ranked(
     ranked: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("katazome.cli.filters_rank.open_vgg", lambda *_, **__: tiny_vgg(1))
+    monkeypatch.setattr("katazome.cli.settings.open_vgg", lambda *_, **__: tiny_vgg(1))
     given = ("--layer", "r31", "--filter", "2", "--synthesise", "-o", "x.png")
     assert ranked("filters", "show", "rank", *given) == 2
     assert "the rank is of the network tiny" in capsys.readouterr().err

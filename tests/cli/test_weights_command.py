@@ -32,20 +32,20 @@ def test_list_says_terms_and_whether_it_is_here(empty: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "code", "told"),
     [
-        (["path"], "run `katazome weights fetch vgg19` once"),
-        (["verify"], "no weights are on this machine yet"),
-        (["verify", "vgg19"], "run `katazome weights fetch vgg19` once"),
-        (["fetch"], "KATAZOME_OFFLINE forbids fetching them"),
-        (["fetch", "vgg16"], "did you mean 'vgg19'"),
-        (["fetch", "--from", "nothing.tar.gz"], "nothing.tar.gz cannot be read"),
+        (["path"], 1, "run `katazome weights fetch vgg19` once"),
+        (["verify"], 1, "no weights are on this machine yet"),
+        (["verify", "vgg19"], 1, "run `katazome weights fetch vgg19` once"),
+        (["fetch"], 1, "KATAZOME_OFFLINE forbids fetching them"),
+        (["fetch", "vgg16"], 2, "did you mean 'vgg19'"),
+        (["fetch", "--from", "nothing.tar.gz"], 2, "nothing.tar.gz cannot be read"),
     ],
 )
 def test_what_is_not_here(
-    empty: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+    empty: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, told: str
 ) -> None:
-    assert main(["weights", *arguments]) == 1
+    assert main(["weights", *arguments]) == code
     out, err = capsys.readouterr()
     assert told in err
     assert len(err.splitlines()) == 1
@@ -65,6 +65,8 @@ def test_what_is_here(vgg: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"{path}\n"
     assert main(["weights", "fetch", "vgg19"]) == 0
     assert capsys.readouterr() == (f"{path}\n", "")
+    assert main(["weights", "fetch", "vgg19", "--from", __file__]) == 2
+    assert "is not the archive that holds 'vgg19'" in capsys.readouterr().err
     assert main(["weights", "verify", "vgg19"]) == 0
     assert capsys.readouterr().out.startswith("vgg19: whole, ")
     assert main(["weights", "list"]) == 0

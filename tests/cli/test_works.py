@@ -352,6 +352,9 @@ def test_what_is_odd_in_a_picture_is_said(
     Image.open("photo.jpg").save("odd.jpg", icc_profile=b"nonsense")
     assert katazome("stylize", "odd.jpg", "painting.jpg", *QUICK) == 0
     assert "content 'odd': " in capsys.readouterr().err
+    wide = ("--size", "120x60", "--iterations", "3", "--precision", "float32", "-o", "wide.png")
+    assert katazome("stylize", "photo.jpg", "painting.jpg", *wide) == 0
+    assert "stretched from 120 x 96 to 120 x 60 px" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("broken", ["", "not a picture"])

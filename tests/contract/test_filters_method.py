@@ -71,6 +71,23 @@ def test_guided_keeps_what_no_filter_answers_to(session: Session, method: Method
     assert float((made - PHOTO).abs()[(region > 0.9).expand_as(made)].mean()) > 0.001
 
 
+def test_what_filters_cover_is_said_feathered_and_limited(session: Session, method: Method) -> None:
+    def region(**options: Any) -> Tensor:
+        picture = (
+            laid_out(session, method, filters=SOME, variant="guided", **options).inputs.placements[0].region
+        )
+        assert picture is not None
+        assert "% of the picture" in picture.notes[0]
+        return picture.pixels[:, :1]
+
+    alone, soft = region(), region(feather=4.0)
+    assert float(soft.diff().abs().max()) < 0.7 * float(alone.diff().abs().max())
+    left = torch.zeros_like(PHOTO[:, :1])
+    left[..., : PHOTO.shape[3] // 2] = 1
+    limited = region(where=Region.mask(left.expand(-1, 3, -1, -1)))
+    assert torch.allclose(limited, alone * left, atol=1e-6)
+
+
 def test_a_file_becomes_words_in_the_recipe(session: Session, method: Method, tmp_path: Path) -> None:
     selection().write(tmp_path / "dog.json")
     work = laid_out(session, method, filters=str(tmp_path / "dog.json"))

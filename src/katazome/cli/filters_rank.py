@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from katazome.cli import declare
-from katazome.cli.download import Download
 from katazome.cli.drive import INTERRUPTED, Interrupt
+from katazome.cli.settings import Machine, WithNetwork
 from katazome.cli.show import Count
 from katazome.device import keep_heap, resolve_device
 from katazome.errors import OptionError, PictureError
@@ -18,30 +18,10 @@ from katazome.filters.rank import rank as ranking
 from katazome.filters.record import Rank, merge
 from katazome.filters.settings import RankOptions
 from katazome.objective.plan import duration
-from katazome.options import Options, option
-from katazome.weights.flavours import VGGWeights, open_vgg
+from katazome.options import option
 
 _NAMED = 10
 """So many skipped pictures are named with the reason; all are in the rank."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine(Options):
-    """Where the filters' commands work, and how much they say."""
-
-    quiet: bool = option(False, help="Say nothing but errors", group="Output")
-    device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:N or mps", group="Machine")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WithNetwork(Machine):
-    """With what network."""
-
-    weights: str | None = option(
-        None,
-        help="File of VGG-19 weights. Open: the normalised ones of the catalogue, fetched at the first use",
-        group="Machine",
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +55,7 @@ def _rank(**given: Any) -> int:
         Interrupt(quiet=settings.quiet, keeping="this batch, then keeping what was ranked") as interrupt,
         Count("pictures", quiet=settings.quiet) as count,
     ):
-        network = weights_of(settings)
+        network = settings.network()
         work = ranking(
             network, settings.images, settings.output, options, masks=settings.masks, device=device
         )
@@ -109,17 +89,15 @@ def _tell_skipped(found: Rank, count: Count) -> None:
         count.note(f"skipped: {len(found.skipped) - _NAMED} more")
 
 
-def weights_of(settings: WithNetwork) -> VGGWeights:
-    """Open the network that was asked for."""
-    with Download("weights vgg19", quiet=settings.quiet) as progress:
-        return open_vgg(settings.weights, progress=progress)
-
-
 def open_ranks(folders: Sequence[str], settings: Machine) -> Rank:
     """Open one rank, or several as one; say so when pictures are still waiting."""
     if not folders:
         raise OptionError("no rank was named; give the folder that `katazome filters rank` made")
     found = merge([Rank.open(folder) for folder in folders])
+    if not found.pictures:
+        raise OptionError(
+            f"no picture of {', '.join(folders)} has been ranked; `katazome filters rank` goes on with it"
+        )
     if found.waiting and not settings.quiet:
         total = len(found.pictures) + len(found.skipped) + found.waiting
         print(

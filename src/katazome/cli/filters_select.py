@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from katazome.cli import declare
-from katazome.cli.filters_rank import Machine, open_ranks
+from katazome.cli.filters_rank import open_ranks
+from katazome.cli.settings import Machine
 from katazome.cli.show import Count
 from katazome.device import keep_heap, resolve_device
 from katazome.errors import OptionError

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
-from katazome.cli.filters_rank import WithNetwork, open_ranks, weights_of
+from katazome.cli.filters_rank import open_ranks
+from katazome.cli.settings import WithNetwork
 from katazome.cli.show import Count
 from katazome.device import keep_heap, resolve_device
 from katazome.errors import OptionError
@@ -80,7 +81,7 @@ def _synthesised(rank: Rank, layer: str, settings: ShowSettings, options: Synthe
     if len(settings.filter) != 1:
         raise OptionError("one filter is grown at a time; name it by --filter N")
     device = resolve_device(settings.device)
-    weights = weights_of(settings)
+    weights = settings.network()
     if Network.of(weights) != rank.network:
         raise OptionError(
             f"the rank is of the network {rank.network}, in use is {Network.of(weights)}; "

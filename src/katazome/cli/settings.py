@@ -5,12 +5,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from katazome.api import DEFAULT_METHOD
+from katazome.cli.download import Download
 from katazome.options import Options, option
+from katazome.weights.flavours import VGGWeights, open_vgg
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Common(Options):
-    """Where the result goes, and with what network."""
+class Machine(Options):
+    """Where to work, and how much to say."""
+
+    quiet: bool = option(False, help="Say nothing but errors", group="Output")
+    device: str = option(
+        "auto", help="Where to compute: auto, cpu, cuda, cuda:N or mps", aliases=("accel",), group="Machine"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithNetwork(Machine):
+    """With what network."""
+
+    weights: str | None = option(
+        None,
+        help="File of VGG-19 weights: normalised, torchvision's or Caffe's. "
+        "Open: the normalised ones of the catalogue, fetched at the first use",
+        group="Machine",
+    )
+
+    def network(self) -> VGGWeights:
+        """Open the network that was asked for; fetched, with a bar, the first time ever."""
+        with Download("weights vgg19", quiet=self.quiet) as progress:
+            return open_vgg(self.weights, progress=progress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common(WithNetwork):
+    """Where the result goes."""
 
     output: str | None = option(
         None,
@@ -20,13 +49,6 @@ class Common(Options):
         group="Output",
     )
     overwrite: bool = option(False, help="Replace the result's file if it is there already", group="Output")
-    quiet: bool = option(False, help="Say nothing but errors", group="Output")
-    weights: str | None = option(
-        None,
-        help="File of VGG-19 weights: normalised, torchvision's or Caffe's. "
-        "Open: the normalised ones of the catalogue, fetched at the first use",
-        group="Machine",
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +70,6 @@ class WorkSettings(Common):
     plan: bool = option(False, help="Say size, memory and time expected, and stop", group="Output")
     preview: bool = option(False, help="Make a small picture that foretells the large one", group="Picture")
     preset: str | None = option(None, help="Named settings; options given here count more", group="Look")
-    device: str = option(
-        "auto", help="Where to compute: auto, cpu, cuda, cuda:N or mps", aliases=("accel",), group="Machine"
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +88,7 @@ class ResumeSettings(Common):
         help="File of the result, or - for standard output. Open: where it was going, which is then replaced",
         group="Output",
     )
-    device: str | None = option(None, help="Where to compute; open: as before", group="Machine")
+    device: str = option("", help="Where to compute; open: as before", group="Machine")
     weights: str | None = option(
         None, help="File of VGG-19 weights, if the work was begun with one", group="Machine"
     )

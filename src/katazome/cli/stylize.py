@@ -12,7 +12,6 @@ import torch
 
 from katazome.api import DEFAULT_METHOD, Session, Work
 from katazome.cli import declare
-from katazome.cli.download import Download
 from katazome.cli.drive import Sink, drive
 from katazome.cli.settings import Caller, ResumeSettings, StylizeSettings, WorkSettings
 from katazome.cli.show import show_for
@@ -24,7 +23,6 @@ from katazome.methods.base import Method, get_method, list_methods
 from katazome.options import Options
 from katazome.pictures.write import check_target, default_name
 from katazome.regions.grammar import parse_placement
-from katazome.weights.flavours import VGGWeights, open_vgg
 
 
 def _by_method(*, content: bool) -> dict[str, type[Options]]:
@@ -78,7 +76,7 @@ def _make(
             else _made_name(content, [*styles, *placed, *(["preview"] if settings.preview else [])])
         )
         _check_output(output, settings)
-    session = Session(device=settings.device, weights=_weights(settings.weights, quiet=settings.quiet))
+    session = Session(device=settings.device, weights=settings.network())
     work = session.prepare(
         content,
         styles,
@@ -171,11 +169,6 @@ def _refuse_terminal() -> None:
         raise OptionError("standard output is the terminal; send it to a file or a program, or give -o FILE")
 
 
-def _weights(file: str | None, *, quiet: bool) -> VGGWeights:
-    with Download("weights vgg19", quiet=quiet) as progress:
-        return open_vgg(file, progress=progress)
-
-
 def _notes(work: Work, *, quiet: bool) -> None:
     for role, picture in work.inputs.named():
         for note in () if quiet else picture.notes:
@@ -215,8 +208,8 @@ def _resume(checkpoint: str, **given: Any) -> int:
         _check_checkpoint(target, overwrite=settings.overwrite, resumed=path)
     if 0 < threads <= (os.cpu_count() or 1):
         torch.set_num_threads(threads)  # sums are then the same to the last bit
-    device = caller.device if settings.device is None else settings.device
-    session = Session(device=device, weights=_weights(settings.weights, quiet=settings.quiet))
+    device = settings.device or caller.device
+    session = Session(device=device, weights=settings.network())
     work, state, _ = session.resume(path)
     here = Caller.from_json(
         {**caller.to_json(), "output": "-" if output == "-" else Path(output).name, "device": device}

@@ -21,6 +21,7 @@ from katazome.networks.vgg import Encoder
 from katazome.objective.plan import Plan
 from katazome.options import Options
 from katazome.pictures.read import Picture
+from katazome.regions.region import Region
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,13 @@ def seed0(summary: str, **more: Any) -> Preset:
 
 Build = Callable[[Inputs, Any, Engine], Task]
 
+Where = Callable[[Any, Engine], Region | None]
+"""From a method's options to the region that it is limited to by itself; None = what was asked for."""
+
+
+def _anywhere(options: Any, engine: Engine) -> None:  # noqa: ARG001
+    return None
+
 
 @dataclass(frozen=True)
 class Method:
@@ -168,6 +176,7 @@ class Method:
     build: Build
     content: bool
     presets: Mapping[str, Preset]
+    where: Where = _anywhere
 
     def resolve(self, explicit: Mapping[str, Any], preset: str | None, flavour: str) -> Any:
         """Return the options: the method's defaults, under the preset's, under those given."""
@@ -197,13 +206,14 @@ def register(
     options: type[Options],
     content: bool = True,
     presets: Mapping[str, Preset] | None = None,
+    where: Where = _anywhere,
 ) -> Callable[[Build], Build]:
     """Register the decorated function as a method; a second one of the same name is an error."""
 
     def add(build: Build) -> Build:
         if name in _METHODS:
             raise MethodError(f"a method named '{name}' is registered already")
-        _METHODS[name] = Method(name, summary, options, build, content, presets or {})
+        _METHODS[name] = Method(name, summary, options, build, content, presets or {}, where)
         return build
 
     return add

@@ -25,12 +25,11 @@ from torch import Tensor
 from katazome.errors import OptionError
 from katazome.filters.select import chosen_of
 from katazome.losses.filters import energy_kept, entry_weights, mixed_gram
-from katazome.methods.base import Engine, Inputs, Placement, Task, register, seed0
+from katazome.methods.base import Engine, Inputs, Task, register, seed0
 from katazome.methods.options import STYLE_LAYERS, StyleOptions
 from katazome.methods.wiring import Wiring
 from katazome.options import option
-from katazome.pictures.read import read
-from katazome.regions.excited import excited_map
+from katazome.regions.region import Filters, Region
 
 BALANCE = 30.0
 
@@ -82,11 +81,17 @@ PRESETS = {
 }
 
 
+def _answering(options: FilterOptions, engine: Engine) -> Region | None:
+    guided = options.filters and options.variant == "guided"
+    return Filters(options.filters, engine.encoder) if guided else None
+
+
 @register(
     "filters",
     summary="Style through the filters that answer to an object",
     options=FilterOptions,
     presets=PRESETS,
+    where=_answering,
 )
 def filters(inputs: Inputs, options: FilterOptions, engine: Engine) -> Task:
     """Restyle what chosen filters answer to."""
@@ -97,7 +102,7 @@ def filters(inputs: Inputs, options: FilterOptions, engine: Engine) -> Task:
     chosen = chosen_of(options.filters)
     content_weight, style_weight = options.pair(BALANCE)
     if options.variant == "guided":
-        return Wiring(_within(inputs, chosen, engine), options, engine, style_weight, content_weight).task()
+        return Wiring(inputs, options, engine, style_weight, content_weight).task()
     mix = Mixed(chosen, options.variant == "energy", options.reading == "printed")
     return Wiring(
         inputs, _in_layers(options, tuple(chosen)), engine, style_weight, content_weight, mix=mix
@@ -113,16 +118,3 @@ def _in_layers(options: FilterOptions, layers: tuple[str, ...]) -> FilterOptions
         f"style_layers are {', '.join(asked)}, and the variant {options.variant} works in the layers of its "
         f"filters; leave style_layers and layer_weights out, or name {', '.join(layers)}"
     )
-
-
-def _within(inputs: Inputs, chosen: Mapping[str, tuple[int, ...]], engine: Engine) -> Inputs:
-    """Return the inputs with every placement limited to where the filters answer."""
-    content = inputs.content
-    assert content is not None
-    found = excited_map(engine.encoder, content.pixels, chosen, content.name)
-
-    def limited(placement: Placement) -> Placement:
-        asked = 1 if placement.region is None else placement.region.pixels[:, :1]
-        return replace(placement, region=replace(read(found * asked), name="filters"))
-
-    return replace(inputs, placements=tuple(limited(p) for p in inputs.placements))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import ClassVar
 
@@ -172,16 +172,18 @@ class Filters(Region):
     """Where chosen filters of the recognition network answer; see :mod:`katazome.regions.excited`.
 
     ``file`` is that of a selection, or words as ``relu5_1:3,140``; it is read when the region is made.
+    ``encoder`` is the network they are of; None for the catalogue's.
     """
 
     file: str
+    encoder: Encoder | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         chosen_of(self.file)
 
     def of(self, picture: Picture) -> Tensor:
         """See :class:`Region`."""
-        encoder = _recognition()
+        encoder = self.encoder or _recognition()
         return excited_map(encoder, picture.pixels, chosen_of(self.file, encoder.weights), picture.name)
 
     def __str__(self) -> str:

@@ -65,10 +65,10 @@ class RegionStudy:
 
     def run(self) -> str:
         """Measure what is missing and return the report (Markdown), also written to the folder."""
-        (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
         things = [thing for path in self.sets for thing in things_in(path, self.words)]
         if not things:
             raise PictureError("no picture has a thing that can be named; check the table of words")
+        (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
         named = {f"{t.set}-{t.picture.stem}-{t.word.replace(' ', '-')}": t for t in things}
         cases = [
             Case(name, {"set": t.set, "picture": t.picture.stem, "word": t.word}) for name, t in named.items()

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
-from katazome.errors import WeightsError, nearest
+from katazome.errors import GivenWeightsError, nearest
 
 Progress = Callable[[int, int | None], None]
 """Called during a download with bytes so far and bytes in all (None if unknown)."""
@@ -89,10 +89,10 @@ def sha256_of(path: Path) -> str:
 
 
 def entry(name: str) -> Entry:
-    """Return the catalogue's entry of that name, or raise :class:`WeightsError` naming the nearest."""
+    """Return the catalogue's entry of that name, or raise :class:`GivenWeightsError` naming the nearest."""
     known = entries()
     if name not in known:
-        raise WeightsError(
+        raise GivenWeightsError(
             f"there are no weights called '{name}'{nearest(name, known)} (known: {', '.join(known)})"
         )
     return known[name]

@@ -34,7 +34,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from katazome.errors import WeightsError
+from katazome.errors import GivenWeightsError
 from katazome.weights import catalogue, store
 from katazome.weights.catalogue import Progress
 
@@ -100,9 +100,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise WeightsError(f"there is no weights file {path}; give a .safetensors or .pth file") from error
+        raise GivenWeightsError(
+            f"there is no weights file {path}; give a .safetensors or .pth file"
+        ) from error
     except OSError as error:
-        raise WeightsError(f"the weights file {path} cannot be read ({error.strerror})") from error
+        raise GivenWeightsError(f"the weights file {path} cannot be read ({error.strerror})") from error
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         # A safetensors file begins with the length of a JSON object; all that torch writes does not.
@@ -110,19 +112,19 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
             return safetensors.torch.load(content), sha256
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise WeightsError(
+        raise GivenWeightsError(
             f"{path} holds more than tensors, or is no weights file; nothing in it was run. "
             "Save the network's state_dict alone, best as .safetensors"
         ) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise WeightsError(
+        raise GivenWeightsError(
             f"{path} cannot be read as .safetensors or .pth: it is cut short or damaged "
             f"({len(content)} bytes); get it again"
         ) from error
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not loaded:
-        raise WeightsError(f"{path} holds a {type(loaded).__name__}, not tensors by name (a state_dict)")
+        raise GivenWeightsError(f"{path} holds a {type(loaded).__name__}, not tensors by name (a state_dict)")
     return {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}, sha256
 
 
@@ -147,7 +149,7 @@ def _recognise(tensors: Mapping[str, Tensor], name: str, sha256: str) -> VGGWeig
 
 def _convs(tensors: Mapping[str, Tensor], name: str, keys: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
     if {f"{key}.weight" for key in keys} != _convolutions(tensors).keys():
-        raise WeightsError(
+        raise GivenWeightsError(
             f"{name} is not a VGG-19 in a known flavour: it holds {_described(tensors)}. Expected were "
             "VGG-19's 16 convolutions, named as torchvision does (features.0.weight ..), as Caffe does "
             "(conv1_1.weight ..), or as the normalised network does (0.weight, 2.weight ..)"
@@ -169,15 +171,19 @@ def _pair(
     for part, wanted in (("weight", shape), ("bias", shape[:1])):
         found = tensors.get(f"{key}.{part}")
         if found is None:
-            raise WeightsError(f"{name} lacks {key}.{part} ({layer}): the file is incomplete; get it again")
+            raise GivenWeightsError(
+                f"{name} lacks {key}.{part} ({layer}): the file is incomplete; get it again"
+            )
         if tuple(found.shape) != wanted or not found.is_floating_point():
-            raise WeightsError(
+            raise GivenWeightsError(
                 f"{name} is not a VGG-19: {key}.{part} ({layer}) has the shape {tuple(found.shape)} and type "
                 f"{str(found.dtype).removeprefix('torch.')}, expected was {wanted} in floating point"
             )
         number = found.detach().float().contiguous()
         if not bool(number.sum().isfinite()):  # of the sum alone: 20 million values, at every start
-            raise WeightsError(f"{name} is damaged: {key}.{part} ({layer}) holds values that are not finite")
+            raise GivenWeightsError(
+                f"{name} is damaged: {key}.{part} ({layer}) holds values that are not finite"
+            )
         pair.append(number)
     return pair[0], pair[1]
 

@@ -29,7 +29,7 @@ import platformdirs
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from katazome.errors import WeightsError
+from katazome.errors import GivenWeightsError, WeightsError
 from katazome.weights import catalogue
 from katazome.weights.catalogue import Archive, Entry, Progress, Source, sha256_of
 
@@ -74,6 +74,8 @@ def fetch(name: str, archive: Path | None = None, *, progress: Progress | None =
     """
     entry = catalogue.entry(name)
     kept = _kept(entry)
+    if archive is not None:
+        _recognised(entry, archive)
     if kept is None:
         folder = _folder()
         with _writing(folder):
@@ -176,23 +178,31 @@ def _bring(entry: Entry, given: Path | None, progress: Progress | None) -> None:
 
 def _take(entry: Entry, given: Path) -> None:
     """Convert from a file of the user's: the archive, or the published file alone."""
+    archive = _recognised(entry, given)
+    if archive is None:
+        _keep(entry, given.read_bytes(), entry.sources[0])
+    else:
+        _convert(given, archive)
+
+
+def _recognised(entry: Entry, given: Path) -> Archive | None:
+    """Return which archive a file of the user's is, None for the published file itself."""
     try:
         found = sha256_of(given)
-        content = given.read_bytes() if found == entry.sha256 else None
     except OSError as error:
-        raise WeightsError(f"{given} cannot be read ({error.strerror}); give the archive's path") from error
-    if content is not None:
-        _keep(entry, content, entry.sources[0])
-        return
-    for source in entry.sources:
-        if found == source.archive.sha256:
-            _convert(given, source.archive)
-            return
-    archive = entry.sources[0].archive
-    raise WeightsError(
-        f"{given} is not the archive that holds '{entry.name}': its SHA-256 is {found}, "
-        f"{archive.file} has {archive.sha256}. {archive.by_hand(entry.name)}"
-    )
+        raise GivenWeightsError(
+            f"{given} cannot be read ({error.strerror}); give the archive's path"
+        ) from error
+    if found == entry.sha256:
+        return None
+    archives = {source.archive.sha256: source.archive for source in entry.sources}
+    if found not in archives:
+        archive = entry.sources[0].archive
+        raise GivenWeightsError(
+            f"{given} is not the archive that holds '{entry.name}': its SHA-256 is {found}, "
+            f"{archive.file} has {archive.sha256}. {archive.by_hand(entry.name)}"
+        )
+    return archives[found]
 
 
 def _convert(file: Path, archive: Archive) -> None:
