@@ -47,7 +47,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.user: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[all]'
+	$(PIP) --editable '.[deep,regions]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python

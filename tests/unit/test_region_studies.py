@@ -14,7 +14,7 @@ from katazome.networks.classifier import classifier_of
 from katazome.pictures.write import write
 from katazome.studies import regions
 from katazome.studies.filters import WAYS, FilterStudy, measures, summary
-from katazome.studies.metrics import mean_iu
+from katazome.studies.metrics import border_step, mean_iu
 from katazome.studies.regions import RegionStudy, read_words, things_in
 from tests.tiny import tiny_vgg
 from tests.unit.test_classifier import random_tensors
@@ -37,7 +37,7 @@ def test_mean_iu_by_hand() -> None:
 
 
 def test_measures_by_hand() -> None:
-    content = torch.full((1, 3, 64, 96), 0.5)
+    content = torch.linspace(0.2, 0.6, 96).expand(1, 3, 64, 96)
     made = content + 0.2 * half() + 0.01
     found = measures(made, content, half())
     assert found["inside"] == pytest.approx(0.21, rel=1e-4)
@@ -45,7 +45,16 @@ def test_measures_by_hand() -> None:
     assert found["ratio"] == pytest.approx(0.21 / (0.01 + 0.5 / 255), rel=1e-3)
     assert found["ring over inside"] == pytest.approx(0.01 / 0.21, rel=1e-3)
     assert found["mask reached"] == 1
-    assert summary([{"way": "gatys", **found, "Gram inside": 2.0}])[0]["cases"] == 1
+    # across the border two steps of the ramp, 0.8 / 95, and the fall of 0.2; beside it the ramp alone
+    assert found["edge"] == pytest.approx((0.2 - 0.8 / 95) / (0.8 / 95), rel=1e-3)
+    assert summary([{"way": "gatys", **found, "Gram inside": 2.0, "before": 0.1}])[0]["cases"] == 1
+
+
+def test_a_line_along_a_mask_by_hand() -> None:
+    ramp = torch.linspace(0, 1, 96).expand(1, 3, 64, 96)
+    assert border_step(ramp, half()) == pytest.approx(1, rel=1e-4)
+    with pytest.raises(ValueError, match="no border"):
+        border_step(ramp, torch.ones(1, 1, 64, 96))
 
 
 @pytest.fixture
@@ -110,9 +119,9 @@ def test_the_study_of_filters_reports_and_is_shared(
             part=part,
         )
 
-    assert "4 of 7 cases" in study((1, 2)).run()
+    assert "4 of 8 cases" in study((1, 2)).run()
     report = study((2, 2)).run()
-    assert "7 of 7 cases" in report
+    assert "8 of 8 cases" in report
     assert all(f"| {way} |" in report for way in WAYS)
     rows = {row["way"]: row for row in study((1, 1)).manifest.results()}
     assert rows["guided (true mask)"]["outside"] == rows["cut-out"]["outside"] == 0

@@ -109,3 +109,18 @@ def test_a_region_is_carried_by_area():
     }
     assert torch.equal(carried["relu1_1"], region)
     torch.testing.assert_close(carried["pool3"][0, 0, 1, 2], region[0, 0, 8:16, 16:24].mean())
+
+
+def test_inside_keeps_what_sees_little_beyond_the_region():
+    region = torch.zeros(1, 1, 192, 192)
+    region[..., :128] = 1
+    simple, inside = (carry(region, ["relu3_1", "relu4_1", "relu5_1"], inside=i) for i in (False, True))
+    assert torch.equal(simple["relu3_1"], inside["relu3_1"])
+    # 30 px beyond its own 8 seen, 24 forgiven: one position; 70 beyond 16, 48 forgiven: two
+    assert inside["relu4_1"][0, 0].sum(1).tolist() == [15] * 24
+    assert inside["relu5_1"][0, 0].sum(1).tolist() == [6] * 12
+    small = torch.zeros(1, 1, 192, 192)
+    small[..., 80:112, 80:112] = 1
+    assert torch.equal(
+        carry(small, ["relu5_1"], inside=True)["relu5_1"], carry(small, ["relu5_1"])["relu5_1"]
+    )

@@ -24,6 +24,7 @@ STRENGTHS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 _ENVIRONMENT = (
     ("KATAZOME_HOME", "folder of everything kept; open: the platform's cache folder"),
     ("KATAZOME_OFFLINE", "1: never touch the network"),
+    ("KATAZOME_DETECTOR", "Folder of an open-vocabulary detector that finds `object:NAME`, by any words"),
     ("KATAZOME_HEAP", "0: leave the C library's heap settings alone"),
     ("KATAZOME_MAX_PIXELS", "most pixels of a picture that is read; open: 250000000"),
     ("KATAZOME_DEBUG", "1: show where an error came from"),

@@ -47,6 +47,12 @@ class Layer:
                 raise RegionError(f"all of the region of '{picture.name}' is transparent; choose another")
         return Layer(pixels.to(device), None if weight is None else weight.to(device))
 
+    def within(self, region: Tensor | None) -> Layer:
+        """Return it counting only inside a region (1, 1, H, W)."""
+        if region is None:
+            return self
+        return replace(self, weight=region if self.weight is None else self.weight * region)
+
     def at(self, size: tuple[int, int]) -> Layer:
         """Return it resized to (height, width)."""
         weight = None if self.weight is None else resize(self.weight, size)
@@ -69,6 +75,21 @@ class Placed:
     names: Sequence[str]
     shares: Sequence[float]
     region: Tensor | None
+
+    def halved(
+        self, shrink_map: Callable[[Tensor], Tensor], shrink_look: Callable[[Tensor], Tensor]
+    ) -> Placed:
+        """Return it at the next octave."""
+        region = None if self.region is None else shrink_map(self.region)
+        return replace(self, looks=[look.halved(shrink_look) for look in self.looks], region=region)
+
+
+def areas_of(placed: Sequence[Placed], union: Tensor | None) -> list[float]:
+    """Return each placement's part of all that is restyled, which ``union`` (1, 1, H, W) maps; None = all."""
+    if union is None:
+        return [1.0 if p.region is None else float(p.region.mean()) for p in placed]
+    whole = max(float(union.sum()), torch.finfo(union.dtype).tiny)
+    return [1.0 if p.region is None else float(p.region.sum()) / whole for p in placed]
 
 
 def map_in(picture: Picture) -> Tensor:

@@ -212,6 +212,13 @@ class StyleOptions(DescentOptions):
         high=1000,
         group="Where",
     )
+    guides: str = option(
+        "simple",
+        help="Which features count for a region: those above it in proportion (simple), or, deep in the "
+        "network, only those that see little beyond its edge (inside)",
+        choices=("simple", "inside"),
+        group="Where",
+    )
     color: str = option(
         "style",
         help="Colours: the style's, the style recoloured to the content's, or only brightness restyled",

@@ -26,7 +26,7 @@ from katazome.losses.gamut import Gamut
 from katazome.losses.smoothness import Smoothness
 from katazome.losses.style import GramStyle, Look, LookStatistics, MomentStyle
 from katazome.methods.base import Engine, Inputs, Task
-from katazome.methods.layers import Layer, Placed, grey, map_in, prepared_style, shrinker
+from katazome.methods.layers import Layer, Placed, areas_of, grey, map_in, prepared_style, shrinker
 from katazome.methods.options import DescentOptions, StyleOptions
 from katazome.networks.vgg import Encoder, deepest, smallest_side, tap
 from katazome.objective.plan import Leg, choose_history, choose_tile, foretell
@@ -34,7 +34,7 @@ from katazome.objective.whole import Held, Objective, Octave, feature_maps, gath
 from katazome.pictures.colour import match_colour, with_luma_of
 from katazome.pictures.composite import composite
 from katazome.pictures.resize import parse_size, resize
-from katazome.statistics.guides import carry
+from katazome.statistics.guides import Guides, carry
 
 FINE_SHARE = 0.25
 """Part of the last scale that runs in float32 under ``auto``: bfloat16 has found the way by then."""
@@ -108,7 +108,7 @@ class Wiring:
         shares = list(self.shares)
         for placement in self.inputs.placements:
             region = None if placement.region is None else map_in(placement.region).to(self.engine.device)
-            content = None if self.content is None else _weighted(self.content, region)
+            content = None if self.content is None else self.content.within(region)
             if content is not None and content.weight is not None and not bool((content.weight > 0).any()):
                 raise RegionError(
                     "all of the region is transparent in the content picture; choose another, or leave it out"
@@ -181,19 +181,19 @@ class Wiring:
         placed = [self._at(stage, p, content) for p in self.placed]
         shrink_result = self.shrink or shrinker(self.shrinking, self.wrap)
         shrink_look = self.shrink or shrinker(self.shrinking)
-        areas = _areas(placed, None if content is None else _weighted(content, union).weight)
+        areas = areas_of(placed, None if content is None else content.within(union).weight)
         octaves: list[Octave] = []
         original = content
         count = self.octaves_at(stage, [look for p in placed for look in p.looks])
         for halvings in range(count):
             if halvings:
-                placed = [_halved(p, shrink_result, shrink_look) for p in placed]
+                placed = [p.halved(shrink_result, shrink_look) for p in placed]
                 original = None if original is None else original.halved(shrink_result)
             losses: list[Loss] = []
             for p, area in zip(placed, areas, strict=True):
                 losses += self._style_losses(encoder, p, original, stage, area / count)
             if not halvings and content is not None and self.content_weight:
-                losses.append(self._content_loss(encoder, _weighted(content, union)))
+                losses.append(self._content_loss(encoder, content.within(union)))
             octaves.append(Octave(halvings, tuple(losses)))
         smoothness = Smoothness(self.options.smoothness, self.options.smoothness_as_sum, self.wrap)
         held = None if union is None or content is None else Held(union, content.pixels)
@@ -204,7 +204,7 @@ class Wiring:
         """Return a placement at a stage's size, without what is transparent in the content."""
         region = None if placed.region is None else resize(placed.region, (stage.height, stage.width))
         if content is not None:
-            region = _weighted(content, region).weight
+            region = content.within(region).weight
         looks = [look.at(self._style_size(look, stage)) for look in placed.looks]
         return replace(placed, looks=looks, region=region)
 
@@ -218,7 +218,7 @@ class Wiring:
         """
         if not self.style_weight:
             return []
-        guides = None if placed.region is None else carry(placed.region, self.options.style_layers)
+        guides = None if placed.region is None else self._carried(placed.region, self.options.style_layers)
         layers, look = self.options.weights_of_layers(), self._look(encoder, placed, stage)
         weight = self.style_weight * share
         grams, entries = look.grams, None
@@ -249,10 +249,14 @@ class Wiring:
                     f"{stage.height}, too small for {deepest(taps).name} ({least} px); raise --size or "
                     "--style-scale, or give fewer --scales"
                 )
-            guide = None if look.weight is None else carry(look.weight, taps)
+            guide = None if look.weight is None else self._carried(look.weight, taps)
             statistics = LookStatistics(taps, moments, guide)
             found.append(Look.of(gather(plain, look.pixels, statistics, self.tile)))
         return Look.blend(found, placed.shares)
+
+    def _carried(self, region: Tensor, taps: Sequence[str]) -> Guides:
+        inside = isinstance(self.options, StyleOptions) and self.options.guides == "inside"
+        return carry(region, taps, inside=inside)
 
     def _content_loss(self, encoder: Encoder, content: Layer) -> Content:
         assert isinstance(self.options, StyleOptions)
@@ -376,25 +380,3 @@ class Wiring:
         first, longest = LBFGS.first_step * moving, LBFGS.longest_step * moving
         precondition = Preconditioner(self.wrap) if self.options.precondition else None
         return LBFGS(self.history, first, longest, precondition)
-
-
-def _weighted(layer: Layer, region: Tensor | None) -> Layer:
-    """Return a layer that counts only inside a region."""
-    if region is None:
-        return layer
-    return replace(layer, weight=region if layer.weight is None else layer.weight * region)
-
-
-def _areas(placed: Sequence[Placed], union: Tensor | None) -> list[float]:
-    """Return each placement's part of all that is restyled."""
-    if union is None:
-        return [1.0 if p.region is None else float(p.region.mean()) for p in placed]
-    whole = max(float(union.sum()), torch.finfo(union.dtype).tiny)
-    return [1.0 if p.region is None else float(p.region.sum()) / whole for p in placed]
-
-
-def _halved(
-    placed: Placed, shrink_result: Callable[[Tensor], Tensor], shrink_look: Callable[[Tensor], Tensor]
-) -> Placed:
-    region = None if placed.region is None else shrink_result(placed.region)
-    return replace(placed, looks=[look.halved(shrink_look) for look in placed.looks], region=region)

@@ -25,6 +25,7 @@ from katazome.errors import OptionError, RegionError
 from katazome.networks.classifier import Classifier, open_classifier
 from katazome.networks.vocabulary import Meaning, meaning, plain_name, suggestions
 from katazome.pictures.resize import resize
+from katazome.regions.detector import detected
 from katazome.regions.refine import refined
 from katazome.regions.saliency import salient_map
 
@@ -90,16 +91,22 @@ def meaning_of(word: str) -> Meaning:
     )
 
 
-def object_map(pixels: Tensor, word: str, name: str) -> Tensor:
+def object_map(pixels: Tensor, word: str, name: str, detector: str | None = None) -> Tensor:
     """Return where in a picture a thing is: (1, 1, H, W) in [0, 1], refined to its edge.
 
-    ``pixels`` (1, 3, H, W), sRGB in [0, 1]; ``name`` is the picture's, for errors.
+    ``pixels`` (1, 3, H, W), sRGB in [0, 1]; ``name`` is the picture's, for errors; ``detector`` is the
+    folder of one (:mod:`katazome.regions.detector`), None for the classifier.
 
     Where the rough map lies for a good part in what stands out (:func:`salient_map`), the thing is taken to
     be what stands out, whose map has the better edges; else the rough map stands alone.
 
     Raises :class:`RegionError` when there is no such thing; it says what was seen instead.
     """
+    rough = _classified(pixels, word, name) if detector is None else detected(pixels, word, name, detector)
+    return refined(pixels, standing_out(rough, salient_map(pixels)))
+
+
+def _classified(pixels: Tensor, word: str, name: str) -> Tensor:
     meant = meaning_of(word)
     network = _classifier()
     seen = presence(network, pixels)
@@ -108,7 +115,7 @@ def object_map(pixels: Tensor, word: str, name: str) -> Tensor:
             f"no {meant.name} was found in '{name}'; {strongest(seen)}. Name one of these, or take salient "
             "or a mask"
         )
-    return refined(pixels, standing_out(located(network, pixels, meant.classes), salient_map(pixels)))
+    return located(network, pixels, meant.classes)
 
 
 def standing_out(found: Tensor, salient: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from katazome.filters.select import chosen_of, words_of
 from katazome.networks.vgg import Encoder
 from katazome.pictures.mask import mask_map
 from katazome.pictures.read import Picture, PictureLike
+from katazome.regions.detector import chosen_detector
 from katazome.regions.excited import excited_map
 from katazome.regions.objects import meaning_of, object_map
 from katazome.regions.saliency import salient_map
@@ -78,12 +79,15 @@ class Region(ABC):
         return Salient()
 
     @staticmethod
-    def object(name: str) -> Region:
+    def object(name: str, detector: str | None = None) -> Region:
         """Return the things of a name, such as ``dog``, ``golden retriever`` or ``犬``.
+
+        ``detector`` is the folder of an open-vocabulary detector, which knows any words; None for the one
+        in the environment (KATAZOME_DETECTOR), or else the classifier.
 
         Raises :class:`katazome.errors.OptionError` for a name that is not known.
         """
-        return Object(name)
+        return Object(name, detector)
 
     @staticmethod
     def filters(file: str) -> Region:
@@ -148,16 +152,21 @@ class Salient(_Word):
 
 @dataclass(frozen=True)
 class Object(Region):
-    """The things of a name; see :func:`katazome.regions.objects.object_map`."""
+    """The things of a name; see :func:`katazome.regions.objects.object_map`.
+
+    With a ``detector``, or one in the environment, the name may be any words.
+    """
 
     name: str
+    detector: str | None = None
 
     def __post_init__(self) -> None:
-        meaning_of(self.name)
+        if chosen_detector(self.detector) is None:
+            meaning_of(self.name)
 
     def of(self, picture: Picture) -> Tensor:
         """See :class:`Region`."""
-        return object_map(picture.pixels, self.name, picture.name)
+        return object_map(picture.pixels, self.name, picture.name, chosen_detector(self.detector))
 
     def __str__(self) -> str:
         return f"object:{quoted(self.name)}"

@@ -1,10 +1,11 @@
 """``study filters``: what the first source document's method comes to, beside its successors.
 
 The source claims that style through chosen filters changes "only the dog, not the background". Here pictures
-with a true mask are restyled in seven ways, and the change inside the mask is set against that outside:
+with a true mask are restyled in eight ways, and the change inside the mask is set against that outside:
 
 * ``gatys`` on the whole picture; ``faithful`` and ``energy``, the source's method and its repair;
-* ``guided`` by the filters' region, by the object's (``object:NAME``), by the true mask;
+* ``guided`` by the filters' region, by the object's (``object:NAME``), by the true mask; by the true mask
+  with guides that lie ``inside`` it;
 * ``cut-out``: the whole picture restyled, then pasted through the true mask.
 
 A case a file: a study that was stopped goes on where it was, and several machines can share it.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from katazome.api import Session, drain
+from katazome.api import Session
 from katazome.filters.select import chosen_of, words_of
 from katazome.jobs.manifest import Case, Figures, Manifest
 from katazome.losses.style import Look, LookStatistics, gram_loss
@@ -35,6 +36,7 @@ from katazome.pictures.sheet import sheet
 from katazome.pictures.write import write
 from katazome.regions.region import Region
 from katazome.statistics.guides import carry
+from katazome.studies.metrics import border_step
 from katazome.studies.report import markdown, write_csv
 
 WAYS = (
@@ -44,6 +46,7 @@ WAYS = (
     "guided (filters)",
     "guided (object)",
     "guided (true mask)",
+    "inside (true mask)",
     "cut-out",
 )
 RING = 16
@@ -53,6 +56,18 @@ _LEVEL = 0.5 / 255
 """Half a grey level: what 8 bits cannot show; added to the change outside, so that a ratio has an end."""
 
 _CHANGED = 8 / 255
+
+_MEDIANS = (
+    "inside",
+    "outside",
+    "ratio",
+    "before",
+    "ring over inside",
+    "edge",
+    "mask reached",
+    "Gram inside",
+)
+"""What the table gives of each way."""
 
 
 @dataclass(frozen=True)
@@ -117,17 +132,22 @@ class FilterStudy:
             options = {"method": "filters", "filters": case.values["filters"], "variant": way.split()[0]}
         elif way == "guided (object)":
             options["where"] = Region.object(self.word)
-        elif way == "guided (true mask)":
-            options["where"] = Region.mask(true)
+        elif way.endswith("(true mask)"):
+            options |= {"where": Region.mask(true), "guides": "inside" if "inside" in way else "simple"}
         work = self.session.prepare(picture, [style], size=self.size, iterations=self.iterations, **options)
-        made = drain(work).tensor[:, :3]
+        bare = list(replace(work.task, finish=torch.clone).steps())[-1].picture  # before it is composited
+        made = work.task.finish(bare)[:, :3]
         size = (made.shape[2], made.shape[3])
         content, mask = resize(read(picture).pixels, size), resize(true, size)
         if way == "cut-out":
             made = composite(made, content, mask)
         cells = [("content", content), (way, made)]
         write(sheet([cells], cell=self.size), self.folder / "pictures" / f"{case.name}.png", overwrite=True)
-        return measures(made, content, mask) | {"Gram inside": self._look(made, mask, style)}
+        return {
+            **measures(made, content, mask),
+            "before": measures(bare, content, mask)["outside over inside"],
+            "Gram inside": self._look(made, mask, style),
+        }
 
     def _look(self, made: Tensor, mask: Tensor, style: Path) -> float:
         """Distance of the Gram matrices under the mask to the style's, mean over layers."""
@@ -144,7 +164,8 @@ class FilterStudy:
 def measures(made: Tensor, content: Tensor, mask: Tensor) -> Figures:
     """Compare the change inside a mask with that outside; pictures (1, 3, H, W), mask (1, 1, H, W).
 
-    Changes are means of absolute differences over colours, in 0..1.
+    Changes are means of absolute differences over colours, in 0..1; ``edge`` is how much more of a line
+    runs along the mask than ran there before (:func:`katazome.studies.metrics.border_step`).
     """
     change = (made - content).abs().mean(1, keepdim=True)
     inside, outside = mask > 0.5, mask < 0.5 / 255
@@ -155,7 +176,9 @@ def measures(made: Tensor, content: Tensor, mask: Tensor) -> Figures:
         "inside": within,
         "outside": beyond,
         "ratio": within / (beyond + _LEVEL),
+        "outside over inside": beyond / within,
         "ring over inside": float(change[ring].mean()) / within if bool(ring.any()) else 0.0,
+        "edge": border_step(made, mask) / border_step(content, mask),
         "mask reached": float((change[inside] > _CHANGED).float().mean()),
     }
 
@@ -169,10 +192,7 @@ def summary(rows: Sequence[Figures]) -> list[Figures]:
             continue
         ratios = [float(row["ratio"]) for row in own]
         quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
-        medians = {
-            name: statistics.median(float(row[name]) for row in own)
-            for name in ("inside", "outside", "ratio", "ring over inside", "mask reached", "Gram inside")
-        }
+        medians = {name: statistics.median(float(row[name]) for row in own) for name in _MEDIANS}
         spread = f"{quartiles[0]:.2g} to {quartiles[2]:.2g}"
         found.append({"way": way, "cases": len(own), **medians, "ratio, quartiles": spread})
     return found
