@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from katazome.filters.pictures import Source
+from katazome.collections.folders import Source
 from katazome.filters.record import Folder, Rank
 from katazome.filters.settings import Network, RankOptions
 

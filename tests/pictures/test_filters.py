@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from katazome.collections.folders import load_square
 from katazome.filters.labels import Thing, labels
-from katazome.filters.pictures import load_square
 from katazome.filters.rank import rank
 from katazome.filters.record import Rank
 from katazome.filters.select import auc, select, top_hits

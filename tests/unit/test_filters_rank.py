@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from katazome.collections.folders import Source, find, load_square
 from katazome.errors import OptionError, OutputError, PictureError
 from katazome.filters import rank as ranking
-from katazome.filters.pictures import Source, find, load_square
 from katazome.filters.rank import Progress, overlap, rank
 from katazome.filters.record import Rank, merge
 from katazome.filters.settings import Network, RankOptions

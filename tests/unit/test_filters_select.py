@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from katazome.collections.folders import Source
 from katazome.errors import OptionError, OutputError
 from katazome.filters.labels import (
     Labels,
@@ -25,7 +26,6 @@ from katazome.filters.labels import (
     labels,
 )
 from katazome.filters.page import SCRIPT, pages
-from katazome.filters.pictures import Source
 from katazome.filters.rank import rank
 from katazome.filters.record import Rank
 from katazome.filters.select import Chosen, Selection, auc, select, top_hits

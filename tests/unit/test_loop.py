@@ -26,6 +26,7 @@ from katazome.losses.style import GramStyle, Look, LookStatistics
 from katazome.networks.vgg import Encoder, EncoderSettings
 from katazome.objective.whole import Evaluation, Objective, Octave, feature_maps, gather
 from katazome.pictures.resize import resize, shrink
+from katazome.weights import tensorfile
 from tests.tiny import tiny_vgg
 
 SIZES = [(32, 40), (64, 80)]
@@ -306,7 +307,7 @@ def test_a_checkpoint_on_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: 
     def full(*_: object, **__: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(checkpoint_module, "save_file", full)
+    monkeypatch.setattr(tensorfile, "save_file", full)
     where = Checkpoint(0, 0, 0.0, 0, 1.0, torch.zeros(1, 3, 4, 4), {})
     with pytest.raises(
         OutputError, match=r"out\.png\.checkpoint cannot be written: the disk is full; make room"

@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 import torch
 from torch import Tensor
 
+from katazome.collections.folders import Source, load
 from katazome.errors import OptionError
-from katazome.filters.pictures import Source, load
 from katazome.filters.record import Rank
 from katazome.networks.classifier import SIDE, Classifier
 

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from katazome.collections.folders import Loaded, Source, find, find_masks, load
 from katazome.device import supports_bfloat16
 from katazome.errors import OptionError
-from katazome.filters.pictures import Loaded, Source, find, find_masks, load
 from katazome.filters.record import Folder
 from katazome.filters.settings import Network, RankOptions, differing
 from katazome.networks.vgg import Encoder, EncoderSettings, tap

@@ -23,8 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from katazome.collections.folders import Source
 from katazome.errors import KatazomeError, OptionError, OutputError, nearest
-from katazome.filters.pictures import Source
 from katazome.filters.settings import Network, RankOptions, differing
 from katazome.networks.vgg import tap
 

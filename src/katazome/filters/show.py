@@ -9,8 +9,8 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
+from katazome.collections.folders import Source, load_square
 from katazome.errors import OptionError
-from katazome.filters.pictures import Source, load_square
 from katazome.filters.record import Rank, Top
 from katazome.networks.vgg import tap
 from katazome.pictures.sheet import sheet

@@ -1,7 +1,8 @@
-"""The pictures that filters are ranked on: found in folders, cut to squares, decoded ahead of the network."""
+"""Pictures in folders: found, told apart by class, cut to squares, decoded ahead of the network."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -94,7 +95,7 @@ def _stem(name: str) -> str:
 
 
 def load_square(source: Source, side: int) -> Tensor:
-    """Read a picture as the ranking sees it: (1, 3, side, side) float32, sRGB in [0, 1].
+    """Read a picture as networks see it: (1, 3, side, side) float32, sRGB in [0, 1].
 
     Cut to the square in its middle and resized; what is transparent is laid on white. Raises
     :class:`PictureError` when it cannot be read.
@@ -165,3 +166,31 @@ def _load(index: int, source: Source, side: int, mask: Path | None) -> Loaded:
         return Loaded(index, _seen(picture, side), region)
     except KatazomeError as error:
         return Loaded(index, None, None, str(error))
+
+
+def classes_in(folders: Sequence[str]) -> dict[str, tuple[Source, ...]]:
+    """Return pictures by class, the classes in order of their names.
+
+    ``folders`` are folders of class folders, or ``NAME=FOLDER`` for one class whose folder is called
+    otherwise; a class that several have is one. Names are Unicode-normalised (NFC), so that a folder made
+    on another system is the same class.
+
+    Raises :class:`PictureError` for a folder that is missing, without class folders, or without pictures.
+    """
+    found: dict[str, list[Source]] = {}
+    for given in folders:
+        name, _, path = given.rpartition("=")
+        for label, folder in [(name, Path(path))] if name else _class_folders(Path(given)):
+            found.setdefault(unicodedata.normalize("NFC", label), []).extend(find([folder]))
+    return {label: tuple(dict.fromkeys(found[label])) for label in sorted(found)}
+
+
+def _class_folders(folder: Path) -> list[tuple[str, Path]]:
+    if not folder.is_dir():
+        _names(folder)  # says what is wrong
+    inner = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+    if not inner:
+        raise PictureError(
+            f"'{folder}' has no folders in it; give a folder with a folder for each class, or NAME='{folder}'"
+        )
+    return [(f.name, f) for f in inner]

@@ -1,0 +1,174 @@
+"""What the network sees in pictures, kept on disk: computed once, memory-mapped ever after.
+
+A cache is a folder under ``KATAZOME_HOME``: rows of equal shape in half precision, one after another, and an
+index of which file's row stands where. A picture is known by its path, size and time of change, so a changed
+file is computed again; other weights, layers or crops have a folder of their own. Rows are written before the
+index names them: a kill at any moment loses the rows at hand, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from torch import Tensor
+
+from katazome.collections.folders import Source, load
+from katazome.errors import OutputError
+from katazome.weights.store import home
+
+BATCH = 8
+"""Pictures that go through the network together, and the most that a kill can lose."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where filling stands: pictures dealt with, of how many."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Features:
+    """Rows of features, row i of ``sources[i]``; ``skipped`` are pictures that cannot be read, and why."""
+
+    sources: tuple[Source, ...]
+    skipped: Mapping[Source, str]
+    _rows: NDArray[np.float16]
+    _places: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def rows(self, indices: Sequence[int]) -> Tensor:
+        """Return rows (len(indices), *shape) float32, read from the disk now."""
+        return torch.from_numpy(self._rows[[self._places[i] for i in indices]].astype(np.float32))
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """A cache of what ``compute`` makes of squares of ``side`` px.
+
+    ``key`` is all that decides the result besides the picture: plain JSON values, such as the weights' hash
+    and the layer. ``compute`` takes (B, 3, side, side), sRGB in [0, 1], to (B, *shape).
+    """
+
+    key: Mapping[str, Any]
+    side: int
+    shape: tuple[int, ...]
+    compute: Callable[[Tensor], Tensor]
+    under: Path | None = None
+    """The folder of all caches; None for that in ``KATAZOME_HOME``."""
+
+    @property
+    def folder(self) -> Path:
+        """This cache's folder."""
+        text = json.dumps({**self.key, "side": self.side, "shape": self.shape}, sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return (self.under or home() / "features") / name
+
+    def fill(
+        self, sources: Sequence[Source], *, workers: int | None = None
+    ) -> Generator[Progress, None, Features]:
+        """Compute what is missing, and return the rows of all; closing keeps what was computed.
+
+        Raises :class:`OutputError` when the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / ".lock"):
+                skipped = yield from self._fill(sources, workers or max(1, min(8, (os.cpu_count() or 2) - 1)))
+        except OSError as error:
+            raise OutputError(
+                f"the features cannot be kept in {self.folder} ({error.strerror}); make room, or name "
+                "another place by KATAZOME_HOME"
+            ) from error
+        return self._read(sources, skipped)
+
+    def _fill(self, sources: Sequence[Source], workers: int) -> Generator[Progress, None, dict[Source, str]]:
+        index = self._index()
+        missing = [(n, source) for n, source in enumerate(sources) if _known(source) not in index]
+        skipped: dict[Source, str] = {}
+        waiting: list[tuple[str, Tensor]] = []
+        done = len(sources) - len(missing)
+        yield Progress(done, len(sources))
+        pictures = load(missing, self.side, {}, workers=workers, ahead=2 * BATCH)
+        for number, loaded in enumerate(pictures, 1):
+            source = sources[loaded.index]
+            if loaded.pixels is None:
+                skipped[source] = loaded.reason
+            else:
+                waiting.append((_known(source), loaded.pixels))
+            if number < len(missing) and len(waiting) < BATCH:
+                continue
+            if waiting:
+                first = max(index.values(), default=-1) + 1
+                self._append(waiting, first)
+                index |= {name: first + n for n, (name, _) in enumerate(waiting)}
+                waiting = []
+            yield Progress(done + number, len(sources))
+        return skipped
+
+    def _append(self, waiting: Sequence[tuple[str, Tensor]], first: int) -> None:
+        with torch.no_grad():
+            made = self.compute(torch.cat([pixels for _, pixels in waiting]))
+        rows = made.float().cpu().reshape(len(waiting), *self.shape).numpy().astype(np.float16)
+        with self._file.open("r+b" if self._file.exists() else "wb") as file:
+            file.seek(first * self._bytes)  # over what a kill left unnamed
+            file.write(rows.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        # Begun on a new line: a kill may have left half of one.
+        lines = [json.dumps([first + n, name]) for n, (name, _) in enumerate(waiting)]
+        with self._lines.open("a", encoding="utf-8") as file_of_lines:
+            file_of_lines.write("\n" + "\n".join(lines) + "\n")
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "rows.bin"
+
+    @property
+    def _lines(self) -> Path:
+        return self.folder / "index.jsonl"
+
+    @property
+    def _bytes(self) -> int:
+        return 2 * int(np.prod(self.shape))
+
+    def _index(self) -> dict[str, int]:
+        """Return where each known picture's row stands."""
+        held = self._file.stat().st_size // self._bytes if self._file.exists() else 0
+        found: dict[str, int] = {}
+        for line in self._lines.read_text(encoding="utf-8").splitlines() if self._lines.exists() else []:
+            try:
+                place, name = json.loads(line)
+            except ValueError:
+                continue
+            if place < held:
+                found[name] = place
+        return found
+
+    def _read(self, sources: Sequence[Source], skipped: Mapping[Source, str]) -> Features:
+        index = self._index()
+        there = [(source, index[name]) for source in sources if (name := _known(source)) in index]
+        count = self._file.stat().st_size // self._bytes if self._file.exists() else 0
+        rows: NDArray[np.float16] = np.zeros((0, *self.shape), np.float16)
+        if count:
+            rows = np.memmap(self._file, np.float16, "r", shape=(count, *self.shape))
+        return Features(tuple(s for s, _ in there), skipped, rows, tuple(place for _, place in there))
+
+
+def _known(source: Source) -> str:
+    """Return what a picture is known by."""
+    facts = source.path.stat()
+    return f"{source.path}|{facts.st_size}|{facts.st_mtime_ns}"
