@@ -1,0 +1,1 @@
+"""Training small networks: one trainer for all, and a step of its own for each."""
