@@ -111,7 +111,7 @@ def test_the_study_of_filters_reports_and_is_shared(
             filters="relu4_1:1,5 relu5_1:0,2",
             word="dog",
             sets=[masked],
-            pictures="dog*",
+            pictures=["dog*"],
             styles=[style],
             folder=tmp_path / "report",
             size=96,

@@ -21,7 +21,13 @@ def filters(
     style: Annotated[
         list[str], Parameter(help="Style picture; may be given several times", negative_iterable="")
     ],
-    pictures: Annotated[str, Parameter(help="Pattern of the names of the pictures, such as *dog*")] = "*",
+    pictures: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Pattern of the names of the pictures, such as *dog*; may be given several times",
+            negative_iterable="",
+        ),
+    ] = ("*",),
     output: Annotated[str, Parameter(name=["--output", "-o"], help="Folder of the report")] = "report",
     size: Annotated[int, Parameter(help="Longest side, px")] = 256,
     iterations: Annotated[int, Parameter(help="Iterations at the last scale")] = 50,

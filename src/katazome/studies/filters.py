@@ -78,8 +78,8 @@ class FilterStudy:
     filters: str
     word: str
     sets: Sequence[Path]
-    pictures: str
-    """Pattern of the pictures' names, such as ``*dog*``."""
+    pictures: Sequence[str]
+    """Patterns of the pictures' names, such as ``*dog*``."""
     styles: Sequence[Path]
     folder: Path
     size: int = 256
@@ -93,7 +93,9 @@ class FilterStudy:
         words = words_of(chosen_of(self.filters, self.session.encoder.weights))
         cases = []
         for folder in self.sets:
-            for picture in sorted((folder / "images").glob(f"{self.pictures}.*")):
+            for picture in sorted(
+                file for pattern in self.pictures for file in (folder / "images").glob(f"{pattern}.*")
+            ):
                 for style in self.styles:
                     for way in WAYS:
                         values = {
