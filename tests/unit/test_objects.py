@@ -11,8 +11,9 @@ from torch import Tensor
 from katazome.errors import OptionError, RegionError, require
 from katazome.networks.classifier import Classifier, classifier_of
 from katazome.regions import objects
+from katazome.regions.evidence import distinct, gradient, located
 from katazome.regions.grammar import parse
-from katazome.regions.objects import distinct, located, meaning_of, presence, share, standing_out, strongest
+from katazome.regions.objects import meaning_of, presence, share, sight_of, standing_out, strongest
 from katazome.regions.refine import refined
 from katazome.regions.region import Object, Region
 from tests.unit.test_classifier import random_tensors
@@ -51,15 +52,15 @@ def test_an_unknown_word_is_pointed_at(text: str, said: str, column: int) -> Non
     assert str(error.value).splitlines()[-1] == " " * (column + 2) + "^"
 
 
-@pytest.mark.parametrize("make", [located, distinct])
+@pytest.mark.parametrize("make", [located, distinct, gradient])
 def test_a_map_has_the_pictures_size_and_its_largest_value_is_one(
     network: Classifier, pixels: Tensor, make: Callable[..., Tensor]
 ) -> None:
-    found = make(network, pixels, range(151, 269))
+    found = make(sight_of(network), pixels, range(151, 269))
     assert found.shape == (1, 1, 70, 101)
     assert float(found.min()) >= 0
     assert float(found.max()) == pytest.approx(1)
-    torch.testing.assert_close(make(network, pixels, range(151, 269)), found)
+    torch.testing.assert_close(make(sight_of(network), pixels, range(151, 269)), found)
 
 
 def test_shares_of_places(network: Classifier, pixels: Tensor) -> None:

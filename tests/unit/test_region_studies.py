@@ -101,7 +101,7 @@ def test_the_study_of_regions_reports(masked: Path, tmp_path: Path, monkeypatch:
 def test_the_study_of_filters_reports_and_is_shared(
     masked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("katazome.regions.region.object_map", lambda pixels, word, name: half())
+    monkeypatch.setattr("katazome.regions.region.object_map", lambda *_: half())
     style = tmp_path / "style.png"
     write(torch.rand(1, 3, 80, 80, generator=torch.Generator().manual_seed(9)), style)
 

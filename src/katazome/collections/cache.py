@@ -47,6 +47,11 @@ class Features:
     _rows: NDArray[np.float16]
     _places: tuple[int, ...]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a row."""
+        return tuple(self._rows.shape[1:])
+
     def __len__(self) -> int:
         return len(self.sources)
 

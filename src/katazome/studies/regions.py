@@ -31,7 +31,8 @@ from katazome.networks.vocabulary import meaning
 from katazome.pictures.read import read
 from katazome.pictures.sheet import sheet
 from katazome.pictures.write import write
-from katazome.regions.objects import PRESENT, distinct, located, presence, share, standing_out
+from katazome.regions.evidence import distinct, located
+from katazome.regions.objects import PRESENT, presence, share, sight_of, standing_out
 from katazome.regions.refine import refined
 from katazome.regions.saliency import salient_map
 from katazome.studies.metrics import mean_iu
@@ -90,7 +91,7 @@ class RegionStudy:
         meant = meaning(thing.word)
         assert meant is not None
         network = _classifier()
-        place, gradient = (make(network, pixels, meant.classes) for make in (located, distinct))
+        place, gradient = (make(sight_of(network), pixels, meant.classes) for make in (located, distinct))
         salient = salient_map(pixels)
         found = {
             "object": refined(pixels, standing_out(place, salient)),

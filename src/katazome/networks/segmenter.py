@@ -1,0 +1,190 @@
+"""A segmenter of one's own: VGG-19 as the trunk, and a small head that knows classes by image labels alone.
+
+The head is two 1x1 convolutions on a layer of the trunk, so that every position has a score for every class;
+a picture's score is a soft maximum over its positions, and learning it from labels alone teaches the
+positions. Source of the idea: Shimoda & Yanai (seed 3); theirs was fine-tuned whole from VGG-16, here only
+the head is learnt.
+
+A model's file (safetensors) carries its classes, network, preprocessing, data with their terms, and how well
+it did on pictures it had not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from katazome.errors import GivenWeightsError
+from katazome.networks.vgg import BLOCKS, tap
+from katazome.pictures.colour import luma
+from katazome.weights.flavours import VGGWeights
+from katazome.weights.tensorfile import Damaged, read_tensors, write_tensors
+
+FORMAT = 1
+KIND = "segmenter"
+WIDTH = 128
+"""Channels between the head's two convolutions."""
+
+SHARPNESS = 4.0
+"""Of the soft maximum over positions: 0 would be their mean, without end the largest alone."""
+
+
+class Head(nn.Module):
+    """Scores (B, K, h, w) of positions from features (B, C, h, w)."""
+
+    def __init__(self, channels: int, classes: int, width: int = WIDTH) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(channels, width, 1)
+        self.outer = nn.Conv2d(width, classes, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """See :class:`Head`."""
+        scores: Tensor = self.outer(self.inner(features).relu())
+        return scores
+
+
+def pooled(scores: Tensor) -> Tensor:
+    """Return a picture's scores (B, K) from its positions' (B, K, h, w): a soft maximum.
+
+    log(mean(exp(r s))) / r [Pinheiro & Collobert, "From image-level to pixel-level labeling", CVPR 2015].
+    """
+    flat = scores.flatten(2) * SHARPNESS
+    count = torch.tensor(float(flat.shape[2]), device=flat.device)
+    return (flat.logsumexp(2) - count.log()) / SHARPNESS
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a model's file says of it."""
+
+    classes: tuple[str, ...]
+    layer: str
+    """The tap that the head reads."""
+    side: int
+    """Side (px) of the pictures it learnt from."""
+    grey: bool
+    """Whether it sees brightness alone."""
+    trunk: Mapping[str, str]
+    """``name``, ``flavour`` and ``sha256`` of the VGG-19 weights."""
+    data: Mapping[str, int]
+    """Pictures by ``class: folder``."""
+    terms: str
+    """On what terms the pictures were to be had, as the person who trained it said."""
+    options: Mapping[str, Any]
+    accuracy: float | None = None
+    """Share of held-out pictures whose class was told; None before it is measured."""
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Held-out pictures by true class (rows) and told class (columns)."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"kind": KIND, "format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Facts:
+        """Build from JSON values; raises KeyError, TypeError or ValueError for those of something else."""
+        if values.get("kind") != KIND:
+            raise ValueError(f"it is a {values.get('kind', 'file of something else')}")
+        if values["format"] != FORMAT:
+            raise ValueError(f"its format is {values['format']}, this version reads {FORMAT}")
+        own = {k: v for k, v in values.items() if k not in ("kind", "format")}
+        own["classes"] = tuple(str(name) for name in own["classes"])
+        own["confusion"] = tuple(tuple(row) for row in own["confusion"])
+        return cls(**own)
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """The network, ready to run; see :func:`open_segmenter`."""
+
+    weights: VGGWeights
+    head: Head
+    facts: Facts
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes' names, in the order of the scores."""
+        return self.facts.classes
+
+    def __call__(
+        self, picture: Tensor, taps: Sequence[str] = (), *, guided: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return scores by place (B, K, h, w) and the features at ``taps`` (``pool2``, ``relu3_1``, ...).
+
+        ``picture`` (B, 3, H, W), sRGB in [0, 1]. ``guided`` makes the backward drop negative gradients at
+        each ReLU. Plain autograd all along, so that scores can be differentiated by the features.
+        """
+        if self.facts.grey:
+            picture = luma(picture).expand_as(picture)
+        matrix, bias = self.weights.colour
+        x = torch.einsum("oi,bihw->bohw", matrix.to(picture), picture) + bias.to(picture).view(1, -1, 1, 1)
+        rectified = _GuidedReLU.apply if guided else torch.relu
+        taken: dict[str, Tensor] = {}
+        for block, count in enumerate(BLOCKS, 1):
+            for number in range(1, count + 1):
+                weight, shift = (t.to(picture) for t in self.weights.convs[f"conv{block}_{number}"])
+                x = rectified(F.conv2d(x, weight, shift, padding=1))
+                taken[name := f"relu{block}_{number}"] = x
+                if name == self.facts.layer:
+                    head = self.head.inner(x)
+                    inner: Tensor = rectified(head)
+                    scores: Tensor = self.head.outer(inner)
+                    return scores, [taken[tap(t).name] for t in taps]
+            x = taken[f"pool{block}"] = F.max_pool2d(x, 2)
+        raise AssertionError("the head's layer is none of the trunk's")
+
+    def scores(self, picture: Tensor) -> Tensor:
+        """Return the probabilities (B, K) of the classes."""
+        with torch.no_grad():
+            return pooled(self(picture)[0]).softmax(1)
+
+    def write(self, path: Path) -> None:
+        """Write the model; :class:`katazome.errors.OutputError` when it cannot be."""
+        tensors = {f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}
+        write_tensors(path, tensors, self.facts.to_json(), what="the model")
+
+
+def open_segmenter(path: Path, weights: VGGWeights) -> Segmenter:
+    """Read a model's file.
+
+    Raises :class:`GivenWeightsError` when it is none, or was trained on other VGG-19 weights.
+    """
+    if not path.is_file():
+        raise GivenWeightsError(
+            f"there is no model {path}; make one with `katazome train segmenter --images DIR -o {path.name}`"
+        )
+    try:
+        tensors, header = read_tensors(path)
+        facts = Facts.from_json(header)
+        head = Head(int(tensors["head.inner.weight"].shape[1]), len(facts.classes))
+        head.load_state_dict({name.removeprefix("head."): t for name, t in tensors.items()})
+    except (Damaged, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise GivenWeightsError(f"{path} is no model of materials: {error}") from error
+    if facts.trunk["sha256"] != weights.sha256:
+        raise GivenWeightsError(
+            f"{path} was trained on the network {facts.trunk['name']}, in use is {weights.name}; "
+            "give that one by --weights, or train again"
+        )
+    return Segmenter(weights, head.requires_grad_(False).eval(), facts)
+
+
+class _GuidedReLU(torch.autograd.Function):
+    """ReLU whose backward also drops negative gradients [Springenberg et al. 2015]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        made = x.relu()
+        ctx.save_for_backward(made)
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (made,) = ctx.saved_tensors
+        passed: Tensor = grad * ((made > 0) & (grad > 0))
+        return passed
