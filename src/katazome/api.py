@@ -30,7 +30,7 @@ from katazome.objective.plan import Plan
 from katazome.pictures.read import Picture, PictureLike, read
 from katazome.pictures.resize import parse_size
 from katazome.pictures.write import encode, to_image, write
-from katazome.placing import name_filters, places, read_inputs
+from katazome.placing import name_filters, name_model, places, read_inputs
 from katazome.recipe import Recipe, make_recipe
 from katazome.weights.flavours import VGGWeights, open_vgg
 
@@ -204,7 +204,7 @@ class Session:
                 options["init"] = init
             else:
                 options["init"], start = "file", init
-        asked = places(options)
+        asked = places(options, name_model(options, self.encoder.weights))
         name_filters(options, self.encoder.weights)
         resolved = chosen.resolve(options, preset, self.encoder.weights.flavour)
         if chosen.content and content is None:

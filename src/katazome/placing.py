@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -16,6 +17,7 @@ from katazome.errors import OptionError
 from katazome.filters.select import chosen_of, words_of
 from katazome.methods.base import Inputs, Placement, Style
 from katazome.methods.options import DescentOptions, StyleOptions
+from katazome.networks.segmenter import Segmenter, open_segmenter
 from katazome.pictures.mask import feathered
 from katazome.pictures.read import Picture, PictureLike, read
 from katazome.pictures.resize import parse_size
@@ -39,14 +41,16 @@ class Places:
     at: Sequence[tuple[Region, PictureLike]]
 
 
-def places(options: dict[str, Any]) -> Places:
+def places(options: dict[str, Any], segmenter: Segmenter | None = None) -> Places:
     """Take the regions out of ``options`` and leave their words there, without the names of files.
+
+    ``segmenter`` is the model that ``material:NAME`` asks.
 
     Raises :class:`OptionError` that points at what it cannot read.
     """
-    where = _region("where", options.get("where", "everything"))
-    style_where = _regions(options.get("style_where", "everything"))
-    at = [_pair(one) for one in _items(options.get("at", ()))]
+    where = _region("where", options.get("where", "everything"), segmenter)
+    style_where = _regions(options.get("style_where", "everything"), segmenter)
+    at = [_pair(one, segmenter) for one in _items(options.get("at", ()))]
     words = {
         "where": where.anonymous(),
         "style_where": ", ".join(region.anonymous() for region in style_where),
@@ -65,6 +69,18 @@ def name_filters(options: dict[str, Any], weights: VGGWeights) -> None:
         options["filters"] = words_of(chosen_of(str(options["filters"]), weights))
 
 
+def name_model(options: dict[str, Any], weights: VGGWeights) -> Segmenter | None:
+    """Open the model that regions ask for materials, and leave its name without the folder.
+
+    Raises :class:`GivenWeightsError` when it is none, or of another network.
+    """
+    if not options.get("model"):
+        return None
+    path = Path(str(options["model"]))
+    options["model"] = path.name
+    return open_segmenter(path, weights)
+
+
 def _items(at: Any) -> list[Any]:
     if isinstance(at, Mapping):
         return list(at.items())
@@ -73,28 +89,28 @@ def _items(at: Any) -> list[Any]:
     return [at]
 
 
-def _pair(one: Any) -> tuple[Region, PictureLike]:
+def _pair(one: Any, segmenter: Segmenter | None) -> tuple[Region, PictureLike]:
     if isinstance(one, str):
-        return parse_placement(one, "at")
+        return parse_placement(one, "at", segmenter)
     if not isinstance(one, Sequence) or len(one) != 2:
         raise OptionError(f"at is {one!r}; it must be texts REGION=STYLE, or pairs of a region and a style")
-    return _region("at", one[0]), one[1]
+    return _region("at", one[0], segmenter), one[1]
 
 
-def _region(name: str, given: Any) -> Region:
+def _region(name: str, given: Any, segmenter: Segmenter | None) -> Region:
     if isinstance(given, Region):
         return given
     if not isinstance(given, str):
         raise OptionError(f"{name} is {given!r}; it must be a Region or the words for one")
-    return parse(given, name)
+    return parse(given, name, segmenter)
 
 
-def _regions(given: Any) -> list[Region]:
+def _regions(given: Any, segmenter: Segmenter | None) -> list[Region]:
     if isinstance(given, str):
-        return parse_list(given, "style_where")
+        return parse_list(given, "style_where", segmenter)
     if isinstance(given, Sequence):
-        return [_region("style_where", one) for one in given]
-    return [_region("style_where", given)]
+        return [_region("style_where", one, segmenter) for one in given]
+    return [_region("style_where", given, segmenter)]
 
 
 def read_inputs(

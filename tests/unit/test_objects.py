@@ -11,9 +11,9 @@ from torch import Tensor
 from katazome.errors import OptionError, RegionError, require
 from katazome.networks.classifier import Classifier, classifier_of
 from katazome.regions import objects
-from katazome.regions.evidence import distinct, gradient, located
+from katazome.regions.evidence import distinct, gradient, located, presence, share
 from katazome.regions.grammar import parse
-from katazome.regions.objects import meaning_of, presence, share, sight_of, standing_out, strongest
+from katazome.regions.objects import meaning_of, sight_of, standing_out, strongest
 from katazome.regions.refine import refined
 from katazome.regions.region import Object, Region
 from tests.unit.test_classifier import random_tensors
@@ -64,7 +64,7 @@ def test_a_map_has_the_pictures_size_and_its_largest_value_is_one(
 
 
 def test_shares_of_places(network: Classifier, pixels: Tensor) -> None:
-    seen = presence(network, pixels)
+    seen = presence(sight_of(network), pixels)
     torch.testing.assert_close(seen.sum(0), torch.ones(seen.shape[1]))
     assert float(share(seen, range(1000))) == pytest.approx(1, rel=1e-5)
     assert float(share(seen, [3])) == float(seen[3].max())

@@ -71,10 +71,11 @@ app.command(
 app.command(
     "katazome.cli.filters:app", name="filters", help="Which filters of the network answer to an object."
 )
+app.command("katazome.cli.train:app", name="train", help="Train small networks on your own pictures.")
 app.command("katazome.cli.weights:app", name="weights", help="List, fetch and verify the networks' files.")
 app.command("katazome.cli.study:app", name="study", help="The measured experiments.")
 
-_COMMANDS = ("stylize", "texture", "resume", "segment", "filters", "weights", "study")
+_COMMANDS = ("stylize", "texture", "resume", "segment", "filters", "train", "weights", "study")
 _OPTIONED = ("stylize", "texture", "resume")
 _FLAGS = ("--help", "-h", "--version")
 

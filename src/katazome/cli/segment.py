@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from katazome.cli.declare import STREAM
+from katazome.cli.settings import WithNetwork
 from katazome.errors import OptionError
+from katazome.networks.segmenter import open_segmenter
 from katazome.pictures.colour import luma
 from katazome.pictures.mask import feathered
 from katazome.pictures.read import read
@@ -31,6 +34,13 @@ def segment(
     overlay: Annotated[
         str | None, Parameter(help="File of the picture with all outside the region grey and dark")
     ] = None,
+    model: Annotated[
+        str | None, Parameter(help="Model that material:NAME asks (katazome train segmenter)")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        Parameter(help="File of the VGG-19 weights that the model was trained on, if not the usual"),
+    ] = None,
     feather: Annotated[float, Parameter(help="Soften the edge by a Gaussian of so many pixels")] = 0.0,
     depth: Annotated[int, Parameter(help="Bits a sample of the mask: 8, or 16 (PNG and TIFF)")] = 8,
     overwrite: Annotated[bool, Parameter(negative="", help="Replace files that are there already")] = False,
@@ -42,7 +52,8 @@ def segment(
         raise OptionError("nothing to write was named; give -o MASK.png, --overlay SHOW.png, or both")
     if not 0 <= feather <= 1000:
         raise OptionError(f"feather is {feather:g}; it must be 0..1000")
-    region = parse(where, "where")
+    segmenter = None if model is None else open_segmenter(Path(model), WithNetwork(weights=weights).network())
+    region = parse(where, "where", segmenter)
     for target in (output, overlay):
         if target is not None:
             check_target(target, overwrite=overwrite, depth=depth)

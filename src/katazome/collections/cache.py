@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,14 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.sources)
+
+    def only(self, indices: Sequence[int]) -> Features:
+        """Return some of the rows, in this order."""
+        return replace(
+            self,
+            sources=tuple(self.sources[i] for i in indices),
+            _places=tuple(self._places[i] for i in indices),
+        )
 
     def rows(self, indices: Sequence[int]) -> Tensor:
         """Return rows (len(indices), *shape) float32, read from the disk now."""

@@ -195,8 +195,8 @@ class StyleOptions(DescentOptions):
     )
     where: str = option(
         "everything",
-        help="Part of the content that is restyled: everything, object:NAME, salient, mask:FILE, "
-        "transparent, not:REGION, (A and B), (A or B)",
+        help="Part of the content that is restyled: everything, object:NAME, material:NAME, salient, "
+        "mask:FILE, filters:FILE, transparent, not:REGION, (A and B), (A or B)",
         group="Where",
     )
     at: tuple[str, ...] = option(
@@ -204,6 +204,9 @@ class StyleOptions(DescentOptions):
         help="A region and the style picture for it, as REGION=STYLE; may be given several times",
         repeats=True,
         group="Where",
+    )
+    model: str = option(
+        "", help="Model that material:NAME asks, as `katazome train segmenter` makes it", group="Where"
     )
     feather: float = option(
         0.0,

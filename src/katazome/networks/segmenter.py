@@ -36,16 +36,35 @@ SHARPNESS = 4.0
 
 
 class Head(nn.Module):
-    """Scores (B, K, h, w) of positions from features (B, C, h, w)."""
+    """Scores (B, K, h, w) of positions from features (B, C, h, w).
+
+    Channels are brought to mean 0 and deviation 1 first (:meth:`standardise`), or the loud ones would be
+    heard alone.
+    """
+
+    shift: Tensor
+    scale: Tensor
 
     def __init__(self, channels: int, classes: int, width: int = WIDTH) -> None:
         super().__init__()
+        self.register_buffer("shift", torch.zeros(channels))
+        self.register_buffer("scale", torch.ones(channels))
         self.inner = nn.Conv2d(channels, width, 1)
         self.outer = nn.Conv2d(width, classes, 1)
 
+    def standardise(self, mean: Tensor, deviation: Tensor) -> None:
+        """Set what channels (C,) are brought to 0 and 1 by."""
+        self.shift.copy_(mean)
+        self.scale.copy_(deviation.clamp_min(1e-3 * float(deviation.mean())))
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """Return what the inner convolution makes of features, before its ReLU."""
+        found: Tensor = self.inner((features - self.shift[:, None, None]) / self.scale[:, None, None])
+        return found
+
     def forward(self, features: Tensor) -> Tensor:
         """See :class:`Head`."""
-        scores: Tensor = self.outer(self.inner(features).relu())
+        scores: Tensor = self.outer(self.hidden(features).relu())
         return scores
 
 
@@ -132,9 +151,7 @@ class Segmenter:
                 x = rectified(F.conv2d(x, weight, shift, padding=1))
                 taken[name := f"relu{block}_{number}"] = x
                 if name == self.facts.layer:
-                    head = self.head.inner(x)
-                    inner: Tensor = rectified(head)
-                    scores: Tensor = self.head.outer(inner)
+                    scores: Tensor = self.head.outer(rectified(self.head.hidden(x)))
                     return scores, [taken[tap(t).name] for t in taps]
             x = taken[f"pool{block}"] = F.max_pool2d(x, 2)
         raise AssertionError("the head's layer is none of the trunk's")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from katazome.pictures.resize import resize
@@ -111,6 +112,25 @@ def gradient(sight: Sight, pixels: Tensor, classes: Sequence[int]) -> Tensor:
         scores, _ = sight.network(picture.requires_grad_())
         (pull,) = torch.autograd.grad(scores[:, list(classes)].logsumexp(1).sum(), picture)
     return of_maximum(resize(pull.abs().amax(1, keepdim=True), (pixels.shape[2], pixels.shape[3])))
+
+
+def presence(sight: Sight, pixels: Tensor) -> Tensor:
+    """Return the probabilities of the classes at every place and size: (K, places).
+
+    A place is 3 x 3 positions of the last layer: single ones see ghosts.
+    """
+    found = []
+    for picture in sight.sizes(pixels):
+        with torch.no_grad():
+            scores, _ = sight.network(picture)
+        side = min(3, scores.shape[2], scores.shape[3])
+        found.append(F.avg_pool2d(scores, side, 1).softmax(1)[0].flatten(1))
+    return torch.cat(found, 1)
+
+
+def share(seen: Tensor, classes: Sequence[int]) -> Tensor:
+    """Return the largest share of the probability (:func:`presence`) that classes have together; shape ()."""
+    return seen[list(classes)].sum(0).max()
 
 
 def of_maximum(found: Tensor) -> Tensor:

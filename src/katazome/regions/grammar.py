@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from katazome.errors import OptionError, nearest
+from katazome.networks.segmenter import Segmenter
 from katazome.regions.region import (
     PLAIN,
     Both,
@@ -23,6 +24,7 @@ from katazome.regions.region import (
     Everything,
     Filters,
     Mask,
+    Material,
     Not,
     Object,
     Region,
@@ -40,28 +42,31 @@ WORDS: Mapping[str, Callable[[], Region]] = {
 }
 """Words that are a region by themselves."""
 
-NAMED: Mapping[str, Callable[[str], Region]] = {
+NAMED: Mapping[str, Callable[..., Region]] = {
     "object": Object,
     "mask": Mask,
     "filters": Filters,
+    "material": Material,
 }
 """Words that take a name or a file: ``mask:FILE``."""
 
 
-def parse(text: str, name: str = "region") -> Region:
+def parse(text: str, name: str = "region", segmenter: Segmenter | None = None) -> Region:
     """Return the region that a text says; ``name`` is what errors call it.
+
+    ``segmenter`` is the model that ``material:NAME`` asks.
 
     Raises :class:`OptionError` that points at the character where it stops making sense.
     """
-    reader = _Reader(text, name)
+    reader = _Reader(text, name, segmenter)
     region = reader.region()
     reader.end()
     return region
 
 
-def parse_list(text: str, name: str = "regions") -> list[Region]:
+def parse_list(text: str, name: str = "regions", segmenter: Segmenter | None = None) -> list[Region]:
     """Return the regions of a text in which commas part them."""
-    reader = _Reader(text, name)
+    reader = _Reader(text, name, segmenter)
     regions = [reader.region()]
     while reader.takes(","):
         regions.append(reader.region())
@@ -69,9 +74,11 @@ def parse_list(text: str, name: str = "regions") -> list[Region]:
     return regions
 
 
-def parse_placement(text: str, name: str = "placement") -> tuple[Region, str]:
+def parse_placement(
+    text: str, name: str = "placement", segmenter: Segmenter | None = None
+) -> tuple[Region, str]:
     """Return the region and the rest of ``REGION=REST``, the form that ``--at`` takes."""
-    reader = _Reader(text, name)
+    reader = _Reader(text, name, segmenter)
     region = reader.region()
     if not reader.takes("=") or not text[reader.at :]:
         reader.fail("expected = and a style picture after the region")
@@ -81,9 +88,10 @@ def parse_placement(text: str, name: str = "placement") -> tuple[Region, str]:
 class _Reader:
     """Reads a text from left to right."""
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, segmenter: Segmenter | None) -> None:
         self.text = text
         self.name = name
+        self.segmenter = segmenter
         self.at = 0
 
     def region(self) -> Region:
@@ -125,7 +133,7 @@ class _Reader:
         start = self.at
         name = self._name(word)
         try:
-            return NAMED[word](name)
+            return self._named(word, name)
         except OptionError as error:
             whole = self._longer(word, name)
             self.at = start
@@ -136,8 +144,11 @@ class _Reader:
         more = _WORDS.match(self.text, self.at)
         whole = name + more[0] if more else ""
         with suppress(OptionError):
-            return whole if whole and NAMED[word](whole) else ""
+            return whole if whole and self._named(word, whole) else ""
         return ""
+
+    def _named(self, word: str, name: str) -> Region:
+        return NAMED[word](name, self.segmenter) if word == "material" else NAMED[word](name)
 
     def _name(self, word: str) -> str:
         quote = self.text[self.at : self.at + 1]

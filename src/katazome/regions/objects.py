@@ -7,18 +7,15 @@ another name for the thing rather than another thing, and subtracting it takes t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from katazome.errors import OptionError, RegionError
 from katazome.networks.classifier import Classifier, open_classifier
 from katazome.networks.vocabulary import Meaning, meaning, plain_name, suggestions
 from katazome.regions.detector import detected
-from katazome.regions.evidence import Sight, located
+from katazome.regions.evidence import Sight, located, presence, share
 from katazome.regions.refine import refined
 from katazome.regions.saliency import salient_map
 
@@ -85,7 +82,7 @@ def object_map(pixels: Tensor, word: str, name: str, detector: str | None = None
 def _classified(pixels: Tensor, word: str, name: str) -> Tensor:
     meant = meaning_of(word)
     network = _classifier()
-    seen = presence(network, pixels)
+    seen = presence(sight_of(network), pixels)
     if float(share(seen, meant.classes)) < PRESENT:
         raise RegionError(
             f"no {meant.name} was found in '{name}'; {strongest(seen)}. Name one of these, or take salient "
@@ -98,25 +95,6 @@ def standing_out(found: Tensor, salient: Tensor) -> Tensor:
     """Limit a rough map (1, 1, H, W) to what stands out if the thing is part of that, else leave it alone."""
     inside = float((found * salient).sum()) >= PART * float(found.sum())
     return found.sqrt() * salient if inside else found
-
-
-def presence(network: Classifier, pixels: Tensor) -> Tensor:
-    """Return the probabilities of the classes at every place and scale: (1000, places).
-
-    A place is 3 x 3 positions of the last layer: single ones see ghosts.
-    """
-    found = []
-    for picture in sight_of(network).sizes(pixels):
-        with torch.no_grad():
-            scores, _ = network(picture)
-        side = min(3, scores.shape[2], scores.shape[3])
-        found.append(F.avg_pool2d(scores, side, 1).softmax(1)[0].flatten(1))
-    return torch.cat(found, 1)
-
-
-def share(seen: Tensor, classes: Sequence[int]) -> Tensor:
-    """Return the largest share of the probability (:func:`presence`) that classes have together; shape ()."""
-    return seen[list(classes)].sum(0).max()
 
 
 def strongest(seen: Tensor, count: int = 3) -> str:

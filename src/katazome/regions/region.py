@@ -18,13 +18,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from katazome.errors import RegionError
+from katazome.errors import OptionError, RegionError
 from katazome.filters.select import chosen_of, words_of
+from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
 from katazome.pictures.mask import mask_map
 from katazome.pictures.read import Picture, PictureLike
 from katazome.regions.detector import chosen_detector
 from katazome.regions.excited import excited_map
+from katazome.regions.materials import class_called, material_map
 from katazome.regions.objects import meaning_of, object_map
 from katazome.regions.saliency import salient_map
 from katazome.weights.flavours import open_vgg
@@ -96,6 +98,14 @@ class Region(ABC):
         Raises :class:`katazome.errors.OptionError` for a file that cannot be read.
         """
         return Filters(file)
+
+    @staticmethod
+    def material(name: str, segmenter: Segmenter) -> Region:
+        """Return what is of a material, by a model (:func:`katazome.networks.segmenter.open_segmenter`).
+
+        Raises :class:`katazome.errors.OptionError` for a material that the model does not know.
+        """
+        return Material(name, segmenter)
 
     @staticmethod
     def mask(file: PictureLike) -> Region:
@@ -201,6 +211,37 @@ class Filters(Region):
     def anonymous(self) -> str:
         """See :class:`Region`."""
         return f"filters:{quoted(words_of(chosen_of(self.file)))}"
+
+
+@dataclass(frozen=True)
+class Material(Region):
+    """What is of a material; see :func:`katazome.regions.materials.material_map`.
+
+    ``segmenter`` is the model that tells materials apart; one has to be given.
+    """
+
+    name: str
+    segmenter: Segmenter | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.segmenter is None:
+            raise OptionError(
+                f"material:{self.name} needs a model; give its file by --model (`katazome train segmenter` "
+                "makes one from pictures in class folders)"
+            )
+        class_called(self.segmenter, self.name)
+
+    def of(self, picture: Picture) -> Tensor:
+        """See :class:`Region`."""
+        assert self.segmenter is not None
+        return material_map(self.segmenter, picture.pixels, self.name, picture.name)
+
+    def __str__(self) -> str:
+        return f"material:{quoted(self.name)}"
+
+    def anonymous(self) -> str:
+        """See :class:`Region`."""
+        return str(self)
 
 
 @cache

@@ -31,8 +31,8 @@ from katazome.networks.vocabulary import meaning
 from katazome.pictures.read import read
 from katazome.pictures.sheet import sheet
 from katazome.pictures.write import write
-from katazome.regions.evidence import distinct, located
-from katazome.regions.objects import PRESENT, presence, share, sight_of, standing_out
+from katazome.regions.evidence import distinct, located, presence, share
+from katazome.regions.objects import PRESENT, sight_of, standing_out
 from katazome.regions.refine import refined
 from katazome.regions.saliency import salient_map
 from katazome.studies.metrics import mean_iu
@@ -106,7 +106,7 @@ class RegionStudy:
         write(sheet([cells], cell=240), self.folder / "pictures" / f"{name}.png", overwrite=True)
         return {
             "area": float(true.mean()),
-            "seen": float(share(presence(network, pixels), meant.classes)),
+            "seen": float(share(presence(sight_of(network), pixels), meant.classes)),
             **{way: mean_iu(x, true, ignored) for way, x in found.items()},
         }
 

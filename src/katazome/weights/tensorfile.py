@@ -35,7 +35,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         whole = _apart(tensors)
+        beside.touch()
+        readers = beside.stat().st_mode  # as for any file of this user's; safetensors would keep others out
         save_file(whole, beside, metadata={"katazome": text, "blake2b": _digest(whole, text)})
+        beside.chmod(readers)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)

@@ -19,12 +19,14 @@ from torch import Tensor
 from katazome.collections.cache import FeatureCache, Features, Progress
 from katazome.collections.folders import Source
 from katazome.device import supports_bfloat16
-from katazome.errors import PictureError
+from katazome.errors import OptionError, PictureError
 from katazome.networks.segmenter import Facts, Head, Segmenter, pooled
 from katazome.networks.vgg import Encoder, tap
 from katazome.options import option
 from katazome.pictures.colour import luma
 from katazome.training.trainer import TrainingOptions
+
+_TOGETHER = 32
 
 HELD_OUT = 5
 """Every fifth picture of a class is not learnt from, but asked about at the end."""
@@ -36,7 +38,7 @@ class SegmenterOptions(TrainingOptions):
 
     steps: int = option(1500, help="Steps of training", low=1, group="Work")
     weight_decay: float = option(0.05, help="Pull of the parameters to zero (AdamW)", low=0, group="Work")
-    layer: str = option("relu5_1", help="Layer of VGG-19 that the classes are told from", group="Look")
+    layer: str = option("relu5_3", help="Layer of VGG-19 that the classes are told from", group="Look")
     side: int = option(
         224,
         help="Side that pictures are cut and resized to",
@@ -58,7 +60,13 @@ class SegmenterOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         TrainingOptions.__post_init__(self)
-        tap(self.layer)
+        known = tap(self.layer)
+        if not known.name.startswith("relu") or known.block < 3:
+            raise OptionError(
+                f"layer is '{self.layer}'; classes are told from a layer after a ReLU, relu3_1 or deeper"
+            )
+        if self.side < 3 * known.stride:
+            raise OptionError(f"side is {self.side}; {known.name} needs at least {3 * known.stride}")
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,7 @@ class SegmenterLesson:
         with torch.random.fork_rng():
             torch.manual_seed(options.seed)
             self.module = Head(channels, classes)
+        self.module.standardise(*_spread(rows))
 
     def terms(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:  # noqa: ARG002
         """See :class:`katazome.training.trainer.Lesson`."""
@@ -156,6 +165,17 @@ class SegmenterLesson:
         top, left = int(chance[1] * free), int(chance[2] * free)
         seen = row[:, top : top + size, left : left + size]
         return seen.flip(2) if chance[3] < 0.5 else seen
+
+
+def _spread(rows: Features) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of the channels over all positions of all rows."""
+    total, squares = torch.zeros(rows.shape[0]).double(), torch.zeros(rows.shape[0]).double()
+    for start in range(0, len(rows), _TOGETHER):
+        some = rows.rows(range(start, min(start + _TOGETHER, len(rows)))).double()
+        total += some.mean((2, 3)).sum(0)
+        squares += some.square().mean((2, 3)).sum(0)
+    mean = total / len(rows)
+    return mean.float(), (squares / len(rows) - mean.square()).clamp_min(0).sqrt().float()
 
 
 @dataclass(frozen=True)

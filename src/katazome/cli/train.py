@@ -1,0 +1,21 @@
+"""The command group that trains networks; each is named by its import path, so that help is quick."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+app = App(
+    name="train",
+    help="Train small networks on pictures of your own; the same command goes on after an interruption.",
+    help_epilogue="Example:\n  katazome train segmenter --images materials/ -o materials.safetensors",
+)
+app.command(
+    "katazome.cli.train_segmenter:segmenter",
+    name="segmenter",
+    usage="Usage: katazome train segmenter --images DIR [--images DIR ...] -o MODEL.safetensors [OPTIONS]",
+    help="Learn to tell materials, or anything else, from pictures in class folders, and where they are.",
+    help_epilogue="Examples:\n"
+    "  katazome train segmenter --images materials/ -o materials.safetensors\n"
+    "  katazome train segmenter --images swatches/ --images leather=hides/ --grey -o grey.safetensors\n"
+    "  katazome segment jacket.jpg --where material:fabric --model materials.safetensors -o mask.png",
+)

@@ -1,0 +1,162 @@
+"""The command ``katazome train segmenter``."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from katazome.cli import declare
+from katazome.cli.drive import INTERRUPTED, Interrupt
+from katazome.cli.settings import WithNetwork
+from katazome.cli.training import counted, state_path, trained
+from katazome.collections.cache import Features
+from katazome.collections.folders import Source, classes_in
+from katazome.device import keep_heap, resolve_device
+from katazome.errors import OptionError, OutputError
+from katazome.networks.segmenter import Segmenter
+from katazome.networks.vgg import Encoder
+from katazome.objective.plan import duration
+from katazome.options import option
+from katazome.training.steps.segmenter import (
+    Lot,
+    SegmenterLesson,
+    SegmenterOptions,
+    ask,
+    features,
+    made,
+    split,
+)
+
+_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmenterSettings(WithNetwork):
+    """A segmenter to be trained."""
+
+    images: tuple[str, ...] = option(
+        (),
+        help="Folder with a folder of pictures for each class, or NAME=FOLDER for one class; may be given "
+        "several times",
+        repeats=True,
+    )
+    output: str | None = option(None, help="File of the model, *.safetensors", group="Output")
+    terms: str = option(
+        "not stated", help="On what terms the pictures are to be had; written into the model", group="Output"
+    )
+    overwrite: bool = option(False, help="Replace the model if it is there already", group="Output")
+
+
+def _segmenter(**given: Any) -> int:
+    settings = SegmenterSettings.from_json(declare.values_of(SegmenterSettings, given))
+    options = SegmenterOptions.from_json(declare.values_of(SegmenterOptions, given))
+    model = _target(settings)
+    if not settings.images:
+        raise OptionError("no pictures were named; give a folder of class folders by --images DIR")
+    device = resolve_device(settings.device)
+    classes = classes_in(settings.images)
+    learn, asked = split(classes)
+    keep_heap()
+    began, quiet = time.perf_counter(), settings.quiet
+    with Interrupt(quiet=quiet, keeping="this step, then keeping what was learnt") as interrupt:
+        encoder = Encoder(settings.network(), device=device)
+        seen = counted(
+            features(encoder, options, [*learn.sources, *asked.sources]),
+            "pictures seen",
+            interrupt,
+            quiet=quiet,
+        )
+        if seen is None:
+            _tell("interrupted; what was seen is kept. To go on: the same command again", quiet=quiet)
+            return INTERRUPTED
+        _tell_skipped(seen, quiet=quiet)
+        (learn_at, learn), (ask_at, asked) = _there(seen, learn), _there(seen, asked)
+        lesson = SegmenterLesson(seen.only(learn_at), learn.labels, len(classes), options)
+        header = {
+            "options": options.to_json(),
+            "network": encoder.weights.sha256,
+            "pictures": _digest(learn),
+            "classes": list(classes),
+        }
+        if not trained(lesson, options, model, header, interrupt, quiet=quiet):
+            return INTERRUPTED
+    result = ask(lesson.module, seen.only(ask_at), asked.labels, len(classes))
+    facts = {"classes": tuple(classes), "data": _counts(classes), "terms": settings.terms}
+    found = made(lesson, encoder, options, facts, result)
+    found.write(model)
+    state_path(model).unlink(missing_ok=True)
+    _tell(_table(found), quiet=quiet)
+    took = duration(time.perf_counter() - began)
+    _tell(f"{model}: {len(classes)} classes from {len(learn.sources)} pictures, after {took}", quiet=quiet)
+    return 0
+
+
+def _target(settings: SegmenterSettings) -> Path:
+    if settings.output is None:
+        raise OptionError("no file for the model was named; give one by -o MODEL.safetensors")
+    model = Path(settings.output)
+    if model.suffix != ".safetensors":
+        raise OptionError(f"a model is a .safetensors file; '{model.name}' is not called so")
+    if not model.parent.is_dir():
+        raise OutputError(f"there is no folder '{model.parent}' to write '{model.name}' into; make it first")
+    if model.exists() and not settings.overwrite:
+        raise OutputError(f"'{model}' is there already; choose another name, or --overwrite to replace it")
+    return model
+
+
+def _there(seen: Features, lot: Lot) -> tuple[list[int], Lot]:
+    """Return where the readable pictures of a lot stand among the rows, and the lot of these alone."""
+    place = {source: number for number, source in enumerate(seen.sources)}
+    pairs = [(s, n) for s, n in zip(lot.sources, lot.labels, strict=True) if s in place]
+    return [place[s] for s, _ in pairs], Lot(tuple(s for s, _ in pairs), tuple(n for _, n in pairs))
+
+
+def _digest(lot: Lot) -> str:
+    names = "\n".join(f"{s.path} {n}" for s, n in zip(lot.sources, lot.labels, strict=True))
+    return hashlib.sha256(names.encode()).hexdigest()[:16]
+
+
+def _counts(classes: Mapping[str, Sequence[Source]]) -> dict[str, int]:
+    """Return pictures by class and the folder's own name: whence a class came, without paths."""
+    found: dict[str, int] = {}
+    for name, sources in classes.items():
+        for source in sources:
+            key = f"{name}: {source.folder.parent.name}/{source.folder.name}"
+            found[key] = found.get(key, 0) + 1
+    return found
+
+
+def _table(found: Segmenter) -> str:
+    facts = found.facts
+    width = max(len(name) for name in facts.classes)
+    asked = sum(sum(row) for row in facts.confusion)
+    rows = [
+        f"of {asked} pictures held out, {facts.accuracy:.0%} were told; true class, then what it was told:"
+    ]
+    for number, (name, row) in enumerate(zip(facts.classes, facts.confusion, strict=True)):
+        told = [(n, c) for c, n in enumerate(row) if n and c != number]
+        wrong = ", ".join(f"{facts.classes[c]} {n}" for n, c in sorted(told, reverse=True))
+        rows.append(
+            f"  {name:{width}}  {row[number]:4} of {sum(row):4}" + (f"   else {wrong}" if wrong else "")
+        )
+    return "\n".join(rows)
+
+
+def _tell_skipped(seen: Features, *, quiet: bool) -> None:
+    for reason in list(seen.skipped.values())[:_NAMED]:
+        _tell(f"skipped: {reason}", quiet=quiet)
+    if len(seen.skipped) > _NAMED:
+        _tell(f"skipped: {len(seen.skipped) - _NAMED} more", quiet=quiet)
+
+
+def _tell(text: str, *, quiet: bool) -> None:
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+segmenter = declare.command(_segmenter, [], {"": SegmenterSettings, "segmenter": SegmenterOptions})

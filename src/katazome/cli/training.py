@@ -1,0 +1,98 @@
+"""What the commands that train share: a bar, a log, a checkpoint, an end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from katazome.cli.drive import Interrupt
+from katazome.cli.show import Count
+from katazome.collections.cache import Progress
+from katazome.errors import OptionError
+from katazome.training.keeping import Log, read_state, write_state
+from katazome.training.trainer import Lesson, TrainingOptions, TrainingState, TrainingStep, train
+
+Found = TypeVar("Found")
+
+SAVE_SECONDS = 60.0
+"""A kill loses at most so much training."""
+
+LOGGED = 200
+"""Rows of a log, about."""
+
+
+def counted(
+    work: Generator[Progress, None, Found], what: str, interrupt: Interrupt, *, quiet: bool
+) -> Found | None:
+    """Drain work that counts pictures, with a bar, and return what it found; None when interrupted."""
+    with Count(what, quiet=quiet) as count:
+        try:
+            while True:
+                progress = next(work)
+                count(progress.done, progress.total)
+                if interrupt.asked and progress.done < progress.total:
+                    work.close()
+                    return None
+        except StopIteration as end:
+            found: Found = end.value
+            return found
+
+
+def trained(
+    lesson: Lesson,
+    options: TrainingOptions,
+    model: Path,
+    header: Mapping[str, Any],
+    interrupt: Interrupt,
+    *,
+    quiet: bool,
+) -> bool:
+    """Train to the end and return True, or keep where it stands and return False when interrupted.
+
+    Beside ``model`` stand a checkpoint, removed at the end by :func:`finished`, and a log. ``header`` is all
+    that decides what is learnt: training begun with another is not gone on with.
+
+    Raises :class:`OptionError` when the checkpoint there is of other training.
+    """
+    beside, table = state_path(model), model.with_name(model.name + ".csv")
+    resume = _begun(beside, header)
+    log = Log(table, max(1, options.steps // LOGGED), resume.done if resume else 0)
+    saved = resume.seconds if resume else 0.0
+    step: TrainingStep | None = None
+    with Count("steps", quiet=quiet) as count:
+        if resume is not None:
+            count.note(f"going on after step {resume.done} of {options.steps}")
+        for step in train(lesson, options, resume):
+            count(step.index, step.count)
+            log.step(step)
+            if step.seconds - saved >= SAVE_SECONDS or interrupt.asked:
+                write_state(beside, step.state(), header)
+                saved = step.seconds
+            if interrupt.asked and step.index < step.count:
+                count.note(
+                    f"interrupted at step {step.index} of {step.count}, which is kept in {beside}. "
+                    "To go on: the same command again"
+                )
+                return False
+    if step is not None:
+        write_state(beside, step.state(), header)
+    return True
+
+
+def state_path(model: Path) -> Path:
+    """Return where the state of training is kept beside a model."""
+    return model.with_name(model.name + ".checkpoint")
+
+
+def _begun(beside: Path, header: Mapping[str, Any]) -> TrainingState | None:
+    if not beside.exists():
+        return None
+    state, own = read_state(beside)
+    if own != header:
+        names = [name for name in header if own.get(name) != header[name]]
+        raise OptionError(
+            f"{beside} is where other training stands (its {', '.join(names)} differ); delete it to begin "
+            "anew, or name another model by -o"
+        )
+    return state
