@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from katazome.cli.drive import Interrupt
 from katazome.cli.show import Count
 from katazome.collections.cache import Progress
-from katazome.errors import OptionError
+from katazome.errors import OptionError, OutputError
 from katazome.training.keeping import Log, read_state, write_state
-from katazome.training.trainer import Lesson, TrainingOptions, TrainingState, TrainingStep, train
+from katazome.training.trainer import Lesson, TrainingOptions, TrainingState, train
 
 Found = TypeVar("Found")
 
@@ -50,7 +51,7 @@ def trained(
 ) -> bool:
     """Train to the end and return True, or keep where it stands and return False when interrupted.
 
-    Beside ``model`` stand a checkpoint, removed at the end by :func:`finished`, and a log. ``header`` is all
+    Beside ``model`` stand a log and a checkpoint, which the caller removes when the model is written. ``header`` is all
     that decides what is learnt: training begun with another is not gone on with.
 
     Raises :class:`OptionError` when the checkpoint there is of other training.
@@ -66,17 +67,22 @@ def trained(
         for step in train(lesson, options, resume):
             count(step.index, step.count)
             log.step(step)
-            if step.seconds - saved >= SAVE_SECONDS or interrupt.asked:
-                write_state(beside, step.state(), header)
+            if step.seconds - saved >= SAVE_SECONDS and not interrupt.asked:
                 saved = step.seconds
+                try:
+                    write_state(beside, step.state(), header)
+                except OutputError as error:
+                    count.note(f"{error}; going on, what was saved before still stands")
             if interrupt.asked and step.index < step.count:
+                write_state(beside, step.state(), header)
                 count.note(
                     f"interrupted at step {step.index} of {step.count}, which is kept in {beside}. "
                     "To go on: the same command again"
                 )
                 return False
-    if step is not None:
-        write_state(beside, step.state(), header)
+        if step is not None:
+            with suppress(OutputError):  # only for the case that the model cannot be written either
+                write_state(beside, step.state(), header)
     return True
 
 

@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from katazome.collections.folders import Source
 from katazome.errors import KatazomeError, OptionError, OutputError, nearest
 from katazome.filters.settings import Network, RankOptions, differing
 from katazome.networks.vgg import tap
+from katazome.weights.tensorfile import write_tensors
 
 FORMAT = 1
 HEADER = "rank.json"
@@ -317,16 +317,8 @@ class Folder:
             OutputError: the disk is full, or the folder not writable.
         """
         path = self.path / _SHARD.format(number)
-        beside = self.path / f".{path.name}.part"
-        told = {"first": first, "skipped": list(skipped)}
         whole = {_PICTURES: torch.tensor(pictures, dtype=torch.int64), **tensors}
-        try:
-            save_file(whole, beside, metadata={"katazome": json.dumps(told)})
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except (OSError, SafetensorError) as error:
-            raise OutputError(f"the shard '{path}' cannot be written: {error}") from error
+        write_tensors(path, whole, {"first": first, "skipped": list(skipped)}, what="the shard")
 
 
 def _read(shard: Shard, names: Sequence[str]) -> dict[str, Tensor]:
