@@ -51,8 +51,8 @@ def trained(
 ) -> bool:
     """Train to the end and return True, or keep where it stands and return False when interrupted.
 
-    Beside ``model`` stand a log and a checkpoint, which the caller removes when the model is written. ``header`` is all
-    that decides what is learnt: training begun with another is not gone on with.
+    Beside ``model`` stand a log and a checkpoint, which the caller removes when the model is written.
+    ``header`` is all that decides what is learnt: training begun with another is not gone on with.
 
     Raises :class:`OptionError` when the checkpoint there is of other training.
     """
