@@ -12,7 +12,7 @@ from katazome.cli.show import Count
 from katazome.collections.cache import Progress
 from katazome.errors import OptionError, OutputError
 from katazome.training.keeping import Log, read_state, write_state
-from katazome.training.trainer import Lesson, TrainingOptions, TrainingState, train
+from katazome.training.trainer import Lesson, TrainingOptions, TrainingState, TrainingStep, train
 
 Found = TypeVar("Found")
 
