@@ -123,7 +123,7 @@ def test_materials_that_are_not_known(segmenter: Segmenter, text: str, said: str
     with pytest.raises(OptionError, match=said):
         parse(text, segmenter=segmenter)
     with pytest.raises(OptionError, match="needs a model"):
-        parse(text)
+        parse(text).of(read(torch.zeros(1, 3, 64, 64)))
 
 
 def test_a_material_that_is_not_there(

@@ -217,23 +217,23 @@ class Filters(Region):
 class Material(Region):
     """What is of a material; see :func:`katazome.regions.materials.material_map`.
 
-    ``segmenter`` is the model that tells materials apart; one has to be given.
+    ``segmenter`` is the model that tells materials apart, without which nothing is found.
     """
 
     name: str
     segmenter: Segmenter | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.segmenter is None:
-            raise OptionError(
-                f"material:{self.name} needs a model; give its file by --model (`katazome train segmenter` "
-                "makes one from pictures in class folders)"
-            )
-        class_called(self.segmenter, self.name)
+        if self.segmenter is not None:
+            class_called(self.segmenter, self.name)
 
     def of(self, picture: Picture) -> Tensor:
         """See :class:`Region`."""
-        assert self.segmenter is not None
+        if self.segmenter is None:
+            raise OptionError(
+                f"{self} needs a model; give its file by --model (`katazome train segmenter` makes one from "
+                "pictures in class folders)"
+            )
         return material_map(self.segmenter, picture.pixels, self.name, picture.name)
 
     def __str__(self) -> str:
