@@ -17,6 +17,7 @@ from torch import Tensor
 
 import katazome.methods.filters
 import katazome.methods.gatys
+import katazome.methods.material
 import katazome.methods.multiscale
 import katazome.methods.texture  # noqa: F401  (the imports register the methods)
 from katazome.descent.checkpoint import bytes_to_tensor, read_checkpoint, tensor_to_bytes, write_checkpoint

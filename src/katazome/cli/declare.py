@@ -51,7 +51,7 @@ class Declared:
     @property
     def flag(self) -> str:
         """The name on the command line."""
-        return "--" + self.name.replace("_", "-")
+        return "--" + self.name.rstrip("_").replace("_", "-")
 
     @property
     def values(self) -> str:
@@ -218,5 +218,5 @@ def rewrite(tokens: Iterable[str], names: Mapping[str, tuple[str, str | None]]) 
 
 def spelled(message: str, names: Iterable[str]) -> str:
     """Return a message with the options' names as they are written on the command line."""
-    words = {name: "--" + name.replace("_", "-") for name in names if "_" in name}
+    words = {name: "--" + name.rstrip("_").replace("_", "-") for name in names if "_" in name}
     return re.sub(r"(?<!-)\b\w+", lambda found: words.get(found[0], found[0]), message)

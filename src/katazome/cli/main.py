@@ -46,6 +46,15 @@ app.command(
     "  katazome stylize photo.jpg --at mask:sky.png=waves.jpg --at not:mask:sky.png=night.jpg -o out.png",
 )
 app.command(
+    "katazome.cli.material:material",
+    name="material",
+    usage="Usage: katazome material PHOTO --from MATERIAL --to MATERIAL [-o OUT] [OPTIONS]",
+    help="Give a part of a picture the look of another material: turn fabric into stone.",
+    help_epilogue="Examples:\n"
+    "  katazome material jacket.jpg --from fabric --to stone --model m.safetensors --looks materials/\n"
+    "  katazome material cup.jpg --where object:cup --look rust.jpg -o out.png",
+)
+app.command(
     "katazome.cli.stylize:texture",
     name="texture",
     usage="Usage: katazome texture SOURCE... [-o OUT] [OPTIONS]",
@@ -75,8 +84,8 @@ app.command("katazome.cli.train:app", name="train", help="Train small networks o
 app.command("katazome.cli.weights:app", name="weights", help="List, fetch and verify the networks' files.")
 app.command("katazome.cli.study:app", name="study", help="The measured experiments.")
 
-_COMMANDS = ("stylize", "texture", "resume", "segment", "filters", "train", "weights", "study")
-_OPTIONED = ("stylize", "texture", "resume")
+_COMMANDS = ("stylize", "material", "texture", "resume", "segment", "filters", "train", "weights", "study")
+_OPTIONED = ("stylize", "material", "texture", "resume")
 _FLAGS = ("--help", "-h", "--version")
 
 

@@ -80,6 +80,24 @@ class StylizeSettings(WorkSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MaterialSettings(WorkSettings):
+    """A region that takes the look of another material."""
+
+    from_: str = option("", help="Material that is to change, as the model knows it", group="Where")
+    to: str = option("", help="Material that it becomes: a class of --looks", group="Look")
+    looks: tuple[str, ...] = option(
+        (),
+        help="Folder with a folder of pictures for each material, or NAME=FOLDER; may be given several times",
+        repeats=True,
+        group="Look",
+    )
+    look: str = option("", help="Picture of what it becomes, instead of --to and --looks", group="Look")
+    blended: int = option(
+        1, help="How many of the most typical pictures make the look together; 0: all", low=0, group="Look"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeSettings(Common):
     """Interrupted work taken up again."""
 

@@ -13,7 +13,7 @@ import torch
 from katazome.api import DEFAULT_METHOD, Session, Work
 from katazome.cli import declare
 from katazome.cli.drive import Sink, drive
-from katazome.cli.settings import Caller, ResumeSettings, StylizeSettings, WorkSettings
+from katazome.cli.settings import Caller, MaterialSettings, ResumeSettings, StylizeSettings, WorkSettings
 from katazome.cli.show import show_for
 from katazome.descent.checkpoint import checkpoint_path, read_header
 from katazome.descent.loop import Checkpoint
@@ -43,23 +43,24 @@ def _stylize(content: str, *styles: str, **given: Any) -> int:
     method = get_method(settings.method)
     if not method.content:
         raise OptionError(f"{method.name} restyles no picture; use `katazome {method.name}`")
-    return _make(method, content, styles, settings, given)
+    return make(method, content, styles, settings, given)
 
 
 def _texture(*sources: str, **given: Any) -> int:
     settings = WorkSettings.from_json(declare.values_of(WorkSettings, given))
     if not sources:
         raise OptionError("no source picture was given; name one or several")
-    return _make(get_method("texture"), None, sources, settings, given)
+    return make(get_method("texture"), None, sources, settings, given)
 
 
-def _make(
+def make(
     method: Method,
     content: str | None,
     styles: Sequence[str],
     settings: WorkSettings,
     given: Mapping[str, Any],
 ) -> int:
+    """Do what a command was asked for: the work laid out, foretold, run, its result written."""
     options = {k: v for k, v in given.items() if k not in declare.declared({"": type(settings)})}
     _check_options(method, settings.preset, options)
     options = declare.values_of(method.options, options)
@@ -240,8 +241,9 @@ CLASSES: Mapping[str, declare.Classes] = {
     "stylize": _RESTYLING,
     "texture": _GROWING,
     "resume": {"": ResumeSettings},
+    "material": {"": MaterialSettings, "material": get_method("material").options},
 }
-"""The option classes of each command here."""
+"""The option classes of each command that makes pictures."""
 
 stylize = declare.command(
     _stylize,

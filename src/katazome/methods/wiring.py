@@ -43,6 +43,11 @@ REGION_SHARE = 0.75
 """Of the walk's smallest side, so many pixels across must the smallest region be: a thing that is a spot at
 the coarse scales has been painted over before its face is there to be kept."""
 
+STEEPER = 8.0
+"""A soft edge is so much steeper while the picture is made than at the end. Were it the same, the look where
+a little of the result mixes with much of the original would be reached by colours without measure: a bright
+fringe."""
+
 HISTORY = 10
 """L-BFGS pairs; more gained nothing measurable, and each costs two pictures of memory."""
 
@@ -196,7 +201,7 @@ class Wiring:
                 losses.append(self._content_loss(encoder, content.within(union)))
             octaves.append(Octave(halvings, tuple(losses)))
         smoothness = Smoothness(self.options.smoothness, self.options.smoothness_as_sum, self.wrap)
-        held = None if union is None or content is None else Held(union, content.pixels)
+        held = None if union is None or content is None else Held(_steeper(union), content.pixels)
         on_pixels = (smoothness, Gamut(self.options.gamut_weight))
         return Objective(encoder, octaves, shrink_result, on_pixels, self.tile, held)
 
@@ -376,7 +381,11 @@ class Wiring:
         if self.options.optimizer == "adam":
             return Adam()
         # Steps are measured over the whole picture; what is held outside a region does not move.
-        moving = 1.0 if self.region is None else float(self.region.square().mean().sqrt())
+        moving = 1.0 if self.region is None else float(_steeper(self.region).square().mean().sqrt())
         first, longest = LBFGS.first_step * moving, LBFGS.longest_step * moving
         precondition = Preconditioner(self.wrap) if self.options.precondition else None
         return LBFGS(self.history, first, longest, precondition)
+
+
+def _steeper(region: Tensor) -> Tensor:
+    return (STEEPER * region).clamp(max=1)
