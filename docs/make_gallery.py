@@ -43,8 +43,13 @@ STYLIZED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scale-0.5": ("rocket", "trees", {"size": 384, "style_scale": 0.5}),
     "scale-1": ("rocket", "trees", {"size": 384}),
     "scale-2": ("rocket", "trees", {"size": 384, "style_scale": 2.0}),
-    "preview": ("coffee", "wheat_field", {"preview": True, "size": 1024}),
+    "preview": ("coffee", "wheat_field", {"preview": True, "size": 2048}),
     "final": ("coffee", "wheat_field", {"size": 1024}),
+    "final-2048": ("coffee", "wheat_field", {"size": 2048}),
+    "where-cat": ("chelsea", "apples", {"size": 384, "where": "object:cat"}),
+    "where-not-cat": ("chelsea", "apples", {"size": 384, "where": "not:object:cat"}),
+    "where-salient": ("coffee", "wheat_field", {"size": 384, "where": "salient"}),
+    "where-not-salient": ("coffee", "wheat_field", {"size": 384, "where": "not:salient"}),
     "peer-neural-style": ("coffee", "wheat_field", {"size": 256, "preset": "neural-style"}),
     "peer-gatys-release": ("coffee", "wheat_field", {"size": 256, "preset": "gatys-release"}),
     "peer-ours": ("coffee", "wheat_field", {"size": 256}),
@@ -139,7 +144,15 @@ def main() -> None:
         save("scale", [[(f"--style-scale {s}", made(f"scale-{s}")) for s in ("0.5", "1", "2")]], 384)
 
     def preview() -> None:
-        save("preview", [[("--preview", made("preview")), ("--size 1024", made("final"))]], 640)
+        row = [("--preview", made("preview")), ("--size 1024", made("final"))]
+        save("preview", [[*row, ("--size 2048", made("final-2048"))]], 640)
+
+    def regions() -> None:
+        cat = [("content", source("chelsea")), ("--where object:cat", made("where-cat"))]
+        cup = [("content", source("coffee")), ("--where salient", made("where-salient"))]
+        cat.append(("--where not:object:cat", made("where-not-cat")))
+        cup.append(("--where not:salient", made("where-not-salient")))
+        save("regions", [cat, cup], 480)
 
     def seamless() -> None:
         tile = texture(session)
@@ -150,7 +163,7 @@ def main() -> None:
         row += [(n, made(f"peer-{n}")) for n in ("neural-style", "gatys-release")]
         save("peers", [row], 512)
 
-    sheets = (readme, methods, strength, colour, scale, seamless, peers, preview)
+    sheets = (readme, methods, strength, colour, scale, seamless, peers, preview, regions)
     asked = sys.argv[1:]
     for one in sheets:
         if not asked or one.__name__ in asked:

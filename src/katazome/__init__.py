@@ -11,7 +11,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from katazome.api import Result, Session, Work, get_method, list_methods, steps, stylize, texture
+    from katazome.api import (
+        Result,
+        Session,
+        Work,
+        get_method,
+        list_methods,
+        material,
+        steps,
+        stylize,
+        texture,
+    )
     from katazome.descent.loop import Step
     from katazome.errors import (
         KatazomeError,
@@ -34,6 +44,7 @@ _HOMES = {
         "Work",
         "get_method",
         "list_methods",
+        "material",
         "steps",
         "stylize",
         "texture",
@@ -75,6 +86,7 @@ __all__ = [
     "Work",
     "get_method",
     "list_methods",
+    "material",
     "read",
     "read_recipe",
     "steps",

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -20,20 +19,21 @@ import katazome.methods.gatys
 import katazome.methods.material
 import katazome.methods.multiscale
 import katazome.methods.texture  # noqa: F401  (the imports register the methods)
-from katazome.descent.checkpoint import bytes_to_tensor, read_checkpoint, tensor_to_bytes, write_checkpoint
+from katazome.descent.checkpoint import read_checkpoint
 from katazome.descent.loop import Checkpoint, Step
 from katazome.device import keep_heap, resolve_device
 from katazome.errors import OptionError, PictureError
-from katazome.methods.base import Engine, Inputs, Method, Task, get_method, list_methods
+from katazome.looks import look_of, place_of
+from katazome.methods.base import Engine, Inputs, Method, get_method, list_methods
 from katazome.methods.options import DescentOptions
 from katazome.networks.vgg import Encoder
-from katazome.objective.plan import Plan
-from katazome.pictures.read import Picture, PictureLike, read
+from katazome.pictures.read import PictureLike
 from katazome.pictures.resize import parse_size
 from katazome.pictures.write import encode, to_image, write
 from katazome.placing import name_filters, name_model, places, read_inputs
 from katazome.recipe import Recipe, make_recipe
 from katazome.weights.flavours import VGGWeights, open_vgg
+from katazome.work import Work, decided, on_device, stored
 
 __all__ = [
     "DEFAULT_METHOD",
@@ -44,6 +44,7 @@ __all__ = [
     "drain",
     "get_method",
     "list_methods",
+    "material",
     "record",
     "steps",
     "stylize",
@@ -101,51 +102,6 @@ class Result:
 
     def _repr_png_(self) -> bytes:
         return encode(self.tensor, "png")
-
-
-@dataclass(frozen=True)
-class Work:
-    """One piece of work, checked and foretold, ready to run."""
-
-    method: Method
-    options: Any
-    inputs: Inputs
-    task: Task
-    recipe: Recipe
-
-    @property
-    def plan(self) -> Plan:
-        """What is going to happen: size, memory, time."""
-        return self.task.plan
-
-    def steps(self, resume: Checkpoint | None = None) -> Iterator[Step]:
-        """Run and yield the steps; closing the iterator stops the work."""
-        return self.task.steps(resume)
-
-    def save(self, path: Path, checkpoint: Checkpoint, header: dict[str, Any]) -> None:
-        """Write a checkpoint that :meth:`Session.resume` goes on from; ``header`` is the caller's own."""
-        extra: dict[str, Tensor] = {}
-        pictures = []
-        for number, (role, picture) in enumerate(self.inputs.named()):
-            decoded = [picture.height, picture.width]
-            pictures.append(
-                {"role": role, "name": picture.name, "sha256": picture.sha256, "decoded": decoded}
-            )
-            if picture.source is not None:
-                extra[f"{number}.file"] = bytes_to_tensor(picture.source)
-            else:
-                extra[f"{number}.pixels"] = picture.pixels
-                if picture.alpha is not None:
-                    extra[f"{number}.alpha"] = picture.alpha
-        facts = {
-            "method": self.method.name,
-            "options": _decided(self.options, self.plan),
-            "pictures": pictures,
-            "weights": self.recipe.to_json()["weights"],
-            "threads": torch.get_num_threads(),
-            "caller": header,
-        }
-        write_checkpoint(path, checkpoint, facts, extra)
 
 
 class Session:
@@ -222,7 +178,7 @@ class Session:
         precision = "+".join(dict.fromkeys(str(s.dtype).removeprefix("torch.") for s in task.walk))
         recipe = make_recipe(
             method=method.name,
-            options=_decided(options, task.plan),
+            options=decided(options, task.plan),
             seed=options.seed,
             precision=precision,
             device=self.device.type,
@@ -247,6 +203,27 @@ class Session:
         """Grow a texture; see :func:`texture`."""
         return drain(self.prepare(None, sources, method="texture", **options))
 
+    def material(
+        self,
+        content: PictureLike,
+        *,
+        from_: str = "",
+        to: str = "",
+        looks: str | Sequence[str] = (),
+        look: PictureLike | None = None,
+        blended: int = 1,
+        **options: Any,
+    ) -> Result:
+        """Give a part of ``content`` the look of another material; see :func:`material`."""
+        options["where"] = place_of(from_, options.get("where"))
+        folders = [looks] if isinstance(looks, str) else looks
+        work = look_of(lambda: self.encoder, to=to, looks=folders, look=look, blended=blended)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                return drain(self.prepare(content, end.value, method="material", **options))
+
     def resume(self, path: str | os.PathLike[str]) -> tuple[Work, Checkpoint, dict[str, Any]]:
         """Return the work of a checkpoint, where it stands, and its caller's header.
 
@@ -261,37 +238,9 @@ class Session:
                 "give the same file with --weights"
             )
         options = method.options.from_json(header["options"])
-        inputs = Inputs.of([(p["role"], _stored(p, n, extra)) for n, p in enumerate(header["pictures"])])
+        inputs = Inputs.of([(p["role"], stored(p, n, extra)) for n, p in enumerate(header["pictures"])])
         work = self._work(method, options, inputs)
-        return work, _on(checkpoint, self.device), dict(header["caller"])
-
-
-def _decided(options: Any, plan: Plan) -> dict[str, Any]:
-    """Return options as JSON with ``auto`` tiles as they were decided: later, memory may look otherwise."""
-    return {**options.to_json(), "tile": "off" if plan.tile is None else str(plan.tile)}
-
-
-def _on(checkpoint: Checkpoint, device: torch.device) -> Checkpoint:
-    state = {
-        k: v.to(device) if v.is_floating_point() and v.ndim else v for k, v in checkpoint.optimiser.items()
-    }
-    return replace(checkpoint, picture=checkpoint.picture.to(device), optimiser=state)
-
-
-def _stored(facts: dict[str, Any], number: int, extra: dict[str, Tensor]) -> Picture:
-    if f"{number}.file" in extra:
-        # A large JPEG may have been decoded at half its size or less; it must be again.
-        decoded = tuple(facts["decoded"])
-        picture = read(tensor_to_bytes(extra[f"{number}.file"]))
-        if decoded != picture.native:
-            picture = read(tensor_to_bytes(extra[f"{number}.file"]), longest=(max(decoded) - 1) // 2)
-    else:
-        alpha = extra.get(f"{number}.alpha")
-        pixels = extra[f"{number}.pixels"]
-        picture = read(pixels if alpha is None else torch.cat([pixels, alpha], dim=1))
-    if facts["sha256"] != picture.sha256 and picture.source is not None:
-        raise PictureError(f"the {facts['role']} picture in the checkpoint is damaged; start the work again")
-    return replace(picture, name=facts["name"], sha256=facts["sha256"])
+        return work, on_device(checkpoint, self.device), dict(header["caller"])
 
 
 def _preview_size(inputs: Inputs, options: DescentOptions) -> str:
@@ -356,6 +305,25 @@ def steps(
     """
     session = Session(device=device, weights=weights, heap=False)
     return session.steps(content, *styles, method=method, **options)
+
+
+def material(
+    content: PictureLike,
+    *,
+    device: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Result:
+    """Give a part of a picture the look of another material: turn fabric into stone.
+
+    What changes is ``from_``, a material that ``model`` knows, or ``where``, any region. What it becomes is
+    ``look``, a picture, or ``to``, a class of ``looks``: a folder of class folders, of which the ``blended``
+    (1) most typical pictures are taken, 0 for all. All else are options of the method ``material``.
+
+    >>> made = katazome.material("jacket.jpg", from_="fabric", model="m.safetensors",
+    ...                          to="stone", looks="materials/")  # doctest: +SKIP
+    """
+    return Session(device=device, weights=weights, heap=False).material(content, **options)
 
 
 def texture(

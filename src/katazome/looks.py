@@ -1,30 +1,69 @@
-"""From a word to a look: which pictures stand for stone.
+"""From words to a look and a place: which pictures stand for stone, and what is to become it.
 
-A collection is a folder of class folders; a word names a class, in any script (:func:`spelling`). The look is
-that of the most typical picture, or of all, blended.
+A collection is a folder of class folders; a word names a class, in any script
+(:func:`katazome.regions.materials.spelling`). The look is that of the most typical picture, or of several,
+blended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 from katazome.collections.cache import Progress
 from katazome.collections.folders import Source, classes_in
 from katazome.collections.typical import by_typicality, style_vectors
 from katazome.errors import OptionError, PictureError, nearest
 from katazome.networks.vgg import Encoder
+from katazome.pictures.read import PictureLike
 from katazome.regions.materials import spelling
+from katazome.regions.region import quoted
+
+
+def place_of(from_: str, where: Any) -> Any:
+    """Return the region that is to change: that of a material, or one that was said.
+
+    Raises :class:`OptionError` when neither or both were.
+    """
+    if from_ and where:
+        raise OptionError("from and where both say what is to change; give one of them")
+    if not from_ and not where:
+        raise OptionError("what is to change was not said; give --from MATERIAL, or --where REGION")
+    return where or f"material:{quoted(from_)}"
+
+
+def look_of(
+    open_encoder: Callable[[], Encoder],
+    *,
+    to: str,
+    looks: Sequence[str],
+    look: PictureLike | None,
+    blended: int = 1,
+) -> Generator[Progress, None, tuple[PictureLike, ...]]:
+    """Find the pictures of a look: ``look`` itself, or the ``blended`` most typical of ``to`` in ``looks``.
+
+    Raises :class:`OptionError` when it was said in no way or in two, or the word names no class;
+    :class:`PictureError` as :func:`katazome.collections.folders.classes_in`.
+    """
+    if look is not None:
+        if to or looks:
+            raise OptionError("look and looks both say what the look is; give a file, or --to and --looks")
+        return (look,)
+    if not to or not looks:
+        raise OptionError("what it is to become was not said; give --to MATERIAL --looks DIR, or --look FILE")
+    sources = pictures_of(looks, to)
+    found = yield from typical(open_encoder(), sources, blended)
+    return tuple(found)
 
 
 def pictures_of(folders: Sequence[str], word: str) -> tuple[Source, ...]:
     """Return the pictures of the class that a word names.
 
-    Raises :class:`OptionError` for a word that names none, :class:`PictureError` as
-    :func:`katazome.collections.folders.classes_in`.
+    Raises :class:`OptionError` for a word that names none.
     """
     classes = classes_in(folders)
-    named: Mapping[str, str] = {spelling(name): name for name in classes}
+    named = {spelling(name): name for name in classes}
     if spelling(word) not in named:
         raise OptionError(
             f"there are no looks of '{word}'{nearest(word, classes)} (there are: {', '.join(classes)})"

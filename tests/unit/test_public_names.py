@@ -27,6 +27,7 @@ NAMES = [
     "Work",
     "get_method",
     "list_methods",
+    "material",
     "read",
     "read_recipe",
     "steps",

@@ -1,0 +1,94 @@
+"""One piece of work: what a method laid out, with all that a checkpoint must hold to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from katazome.descent.checkpoint import bytes_to_tensor, tensor_to_bytes, write_checkpoint
+from katazome.descent.loop import Checkpoint, Step
+from katazome.errors import PictureError
+from katazome.methods.base import Inputs, Method, Task
+from katazome.objective.plan import Plan
+from katazome.pictures.read import Picture, read
+from katazome.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Work:
+    """One piece of work, checked and foretold, ready to run."""
+
+    method: Method
+    options: Any
+    inputs: Inputs
+    task: Task
+    recipe: Recipe
+
+    @property
+    def plan(self) -> Plan:
+        """What is going to happen: size, memory, time."""
+        return self.task.plan
+
+    def steps(self, resume: Checkpoint | None = None) -> Iterator[Step]:
+        """Run and yield the steps; closing the iterator stops the work."""
+        return self.task.steps(resume)
+
+    def save(self, path: Path, checkpoint: Checkpoint, header: dict[str, Any]) -> None:
+        """Write a checkpoint that :meth:`Session.resume` goes on from; ``header`` is the caller's own."""
+        extra: dict[str, Tensor] = {}
+        pictures = []
+        for number, (role, picture) in enumerate(self.inputs.named()):
+            decoded = [picture.height, picture.width]
+            pictures.append(
+                {"role": role, "name": picture.name, "sha256": picture.sha256, "decoded": decoded}
+            )
+            if picture.source is not None:
+                extra[f"{number}.file"] = bytes_to_tensor(picture.source)
+            else:
+                extra[f"{number}.pixels"] = picture.pixels
+                if picture.alpha is not None:
+                    extra[f"{number}.alpha"] = picture.alpha
+        facts = {
+            "method": self.method.name,
+            "options": decided(self.options, self.plan),
+            "pictures": pictures,
+            "weights": self.recipe.to_json()["weights"],
+            "threads": torch.get_num_threads(),
+            "caller": header,
+        }
+        write_checkpoint(path, checkpoint, facts, extra)
+
+
+def decided(options: Any, plan: Plan) -> dict[str, Any]:
+    """Return options as JSON with ``auto`` tiles as they were decided: later, memory may look otherwise."""
+    return {**options.to_json(), "tile": "off" if plan.tile is None else str(plan.tile)}
+
+
+def on_device(checkpoint: Checkpoint, device: torch.device) -> Checkpoint:
+    """Return a checkpoint's state where the work goes on."""
+    state = {
+        k: v.to(device) if v.is_floating_point() and v.ndim else v for k, v in checkpoint.optimiser.items()
+    }
+    return replace(checkpoint, picture=checkpoint.picture.to(device), optimiser=state)
+
+
+def stored(facts: dict[str, Any], number: int, extra: dict[str, Tensor]) -> Picture:
+    """Return an input picture as :meth:`Work.save` stored it; :class:`PictureError` when it is damaged."""
+    if f"{number}.file" in extra:
+        # A large JPEG may have been decoded at half its size or less; it must be again.
+        decoded = tuple(facts["decoded"])
+        picture = read(tensor_to_bytes(extra[f"{number}.file"]))
+        if decoded != picture.native:
+            picture = read(tensor_to_bytes(extra[f"{number}.file"]), longest=(max(decoded) - 1) // 2)
+    else:
+        alpha = extra.get(f"{number}.alpha")
+        pixels = extra[f"{number}.pixels"]
+        picture = read(pixels if alpha is None else torch.cat([pixels, alpha], dim=1))
+    if facts["sha256"] != picture.sha256 and picture.source is not None:
+        raise PictureError(f"the {facts['role']} picture in the checkpoint is damaged; start the work again")
+    return replace(picture, name=facts["name"], sha256=facts["sha256"])
