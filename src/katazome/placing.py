@@ -6,6 +6,7 @@ become maps. After this, methods, checkpoints and recipes know only pictures and
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,11 +73,16 @@ def name_filters(options: dict[str, Any], weights: VGGWeights) -> None:
 def name_model(options: dict[str, Any], weights: VGGWeights) -> Segmenter | None:
     """Open the model that regions ask for materials, and leave its name without the folder.
 
-    Raises :class:`GivenWeightsError` when it is none, or of another network.
+    An open one may be given as well. Raises :class:`GivenWeightsError` when the file is none, or of another
+    network.
     """
-    if not options.get("model"):
-        return None
-    path = Path(str(options["model"]))
+    given = options.get("model")
+    if isinstance(given, Segmenter):
+        options["model"] = "model"
+        return given
+    if not isinstance(given, str | os.PathLike) or not given:
+        return None  # what it is instead the options themselves will say
+    path = Path(given)
     options["model"] = path.name
     return open_segmenter(path, weights)
 
