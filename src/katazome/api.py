@@ -33,7 +33,7 @@ from katazome.pictures.write import encode, to_image, write
 from katazome.placing import name_filters, name_model, places, read_inputs
 from katazome.recipe import Recipe, make_recipe
 from katazome.weights.flavours import VGGWeights, open_vgg
-from katazome.work import Work, decided, on_device, stored
+from katazome.work import Work, decided, on_device, stored, stored_model
 
 __all__ = [
     "DEFAULT_METHOD",
@@ -161,13 +161,14 @@ class Session:
                 options["init"] = init
             else:
                 options["init"], start = "file", init
-        asked = places(options, name_model(options, self.encoder.weights))
+        segmenter = name_model(options, self.encoder.weights)
+        asked = places(options, segmenter)
         name_filters(options, self.encoder.weights)
         resolved = chosen.resolve(options, preset, self.encoder.weights.flavour)
         if chosen.content and content is None:
             raise OptionError(f"{method} restyles a picture; give a content picture")
         own = chosen.where(resolved, Engine(self.encoder, self.device))
-        inputs = read_inputs(content, styles, start, resolved, asked, own)
+        inputs = replace(read_inputs(content, styles, start, resolved, asked, own), segmenter=segmenter)
         if preview:
             resolved = replace(resolved, size=_preview_size(inputs, resolved))
         return self._work(chosen, resolved, inputs)
@@ -215,7 +216,7 @@ class Session:
         **options: Any,
     ) -> Result:
         """Give a part of ``content`` the look of another material; see :func:`material`."""
-        options["where"] = place_of(from_, options.get("where"))
+        options |= {"where": place_of(from_, options.get("where")), "from_": from_, "to": to}
         folders = [looks] if isinstance(looks, str) else looks
         work = look_of(lambda: self.encoder, to=to, looks=folders, look=look, blended=blended)
         while True:
@@ -239,6 +240,8 @@ class Session:
             )
         options = method.options.from_json(header["options"])
         inputs = Inputs.of([(p["role"], stored(p, n, extra)) for n, p in enumerate(header["pictures"])])
+        if header.get("model"):
+            inputs = replace(inputs, segmenter=stored_model(header["model"], extra, weights))
         work = self._work(method, options, inputs)
         return work, on_device(checkpoint, self.device), dict(header["caller"])
 

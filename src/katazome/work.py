@@ -14,9 +14,13 @@ from katazome.descent.checkpoint import bytes_to_tensor, tensor_to_bytes, write_
 from katazome.descent.loop import Checkpoint, Step
 from katazome.errors import PictureError
 from katazome.methods.base import Inputs, Method, Task
+from katazome.networks.segmenter import Segmenter, segmenter_of
 from katazome.objective.plan import Plan
 from katazome.pictures.read import Picture, read
 from katazome.recipe import Recipe
+from katazome.weights.flavours import VGGWeights
+
+_MODEL = "model."
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,11 @@ class Work:
                 extra[f"{number}.pixels"] = picture.pixels
                 if picture.alpha is not None:
                     extra[f"{number}.alpha"] = picture.alpha
+        model = self.inputs.segmenter
+        if model is not None:
+            extra |= {_MODEL + name: tensor for name, tensor in model.tensors().items()}
         facts = {
+            "model": None if model is None else model.facts.to_json(),
             "method": self.method.name,
             "options": decided(self.options, self.plan),
             "pictures": pictures,
@@ -62,6 +70,17 @@ class Work:
             "caller": header,
         }
         write_checkpoint(path, checkpoint, facts, extra)
+
+
+def stored_model(facts: dict[str, Any], extra: dict[str, Tensor], weights: VGGWeights) -> Segmenter:
+    """Return the model as :meth:`Work.save` stored it; :class:`PictureError` when it is damaged."""
+    tensors = {name.removeprefix(_MODEL): t for name, t in extra.items() if name.startswith(_MODEL)}
+    try:
+        return segmenter_of(tensors, facts, weights)
+    except ValueError as error:
+        raise PictureError(
+            f"the model in the checkpoint is damaged ({error}); start the work again"
+        ) from error
 
 
 def decided(options: Any, plan: Plan) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from katazome.networks.vgg import Encoder
 
 def _material(content: str, **given: Any) -> int:
     settings = MaterialSettings.from_json(declare.values_of(MaterialSettings, given))
-    given["where"] = place_of(settings.from_, given.get("where"))
+    given["where"] = place_of(given.get("from_") or "", given.get("where"))
 
     def encoder() -> Encoder:
         keep_heap()
@@ -26,7 +26,7 @@ def _material(content: str, **given: Any) -> int:
     with Interrupt(quiet=settings.quiet, keeping="the choice of a look") as interrupt:
         work = look_of(
             encoder,
-            to=settings.to,
+            to=given.get("to") or "",
             looks=settings.looks,
             look=settings.look or None,
             blended=settings.blended,

@@ -83,8 +83,6 @@ class StylizeSettings(WorkSettings):
 class MaterialSettings(WorkSettings):
     """A region that takes the look of another material."""
 
-    from_: str = option("", help="Material that is to change, as the model knows it", group="Where")
-    to: str = option("", help="Material that it becomes: a class of --looks", group="Look")
     looks: tuple[str, ...] = option(
         (),
         help="Folder with a folder of pictures for each material, or NAME=FOLDER; may be given several times",

@@ -17,6 +17,7 @@ from katazome.descent.loop import Checkpoint, Problem, Step, descend
 from katazome.descent.optimisers import Optimiser
 from katazome.descent.scales import Stage
 from katazome.errors import MethodError, OptionError, nearest
+from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import Plan
 from katazome.options import Options
@@ -47,6 +48,8 @@ class Inputs:
     content: Picture | None
     placements: tuple[Placement, ...]
     start: Picture | None = None
+    segmenter: Segmenter | None = None
+    """The model that tells materials apart, for methods that ask it."""
 
     @property
     def styles(self) -> tuple[Style, ...]:

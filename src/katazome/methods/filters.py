@@ -59,7 +59,7 @@ class FilterOptions(StyleOptions):
 
 @dataclass(frozen=True)
 class Mixed:
-    """Mixes the Gram matrices of content and style; see :data:`katazome.methods.wiring.Mix`."""
+    """Mixes the Gram matrices of content and style; see :data:`katazome.methods.hooks.Mix`."""
 
     chosen: Mapping[str, tuple[int, ...]]
     keep_energy: bool

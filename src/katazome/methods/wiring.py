@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -26,6 +25,7 @@ from katazome.losses.gamut import Gamut
 from katazome.losses.smoothness import Smoothness
 from katazome.losses.style import GramStyle, Look, LookStatistics, MomentStyle
 from katazome.methods.base import Engine, Inputs, Task
+from katazome.methods.hooks import Beside, Mix
 from katazome.methods.layers import Layer, Placed, areas_of, grey, map_in, prepared_style, shrinker
 from katazome.methods.options import DescentOptions, StyleOptions
 from katazome.networks.vgg import Encoder, deepest, smallest_side, tap
@@ -52,11 +52,6 @@ HISTORY = 10
 """L-BFGS pairs; more gained nothing measurable, and each costs two pictures of memory."""
 
 
-Mix: TypeAlias = Callable[[str, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From a tap and the Gram matrices (C, C) there, content's and style's, to the target and what each of its
-entries counts (:func:`katazome.losses.style.gram_loss`)."""
-
-
 @dataclass(frozen=True)
 class Wiring:
     """The problem of a styled descent, for :func:`katazome.descent.loop.descend`.
@@ -79,6 +74,8 @@ class Wiring:
     """(height, width) of the result; None reads it from the options and the content."""
     mix: Mix | None = None
     """Makes targets of the content's Gram matrices and the style's; None takes the style's."""
+    beside: Beside | None = None
+    """Losses that act beside style and content, and the layers they need."""
     own_scale: bool = False
     """Styles keep their own pixel size at the last scale (textures) instead of the picture's."""
 
@@ -199,6 +196,8 @@ class Wiring:
                 losses += self._style_losses(encoder, p, original, stage, area / count)
             if not halvings and content is not None and self.content_weight:
                 losses.append(self._content_loss(encoder, content.within(union)))
+            if not halvings and self.beside is not None:
+                losses += self.beside.make(union)
             octaves.append(Octave(halvings, tuple(losses)))
         smoothness = Smoothness(self.options.smoothness, self.options.smoothness_as_sum, self.wrap)
         held = None if union is None or content is None else Held(_steeper(union), content.pixels)
@@ -315,6 +314,7 @@ class Wiring:
         names = list(self.options.weights_of_layers())
         if isinstance(self.options, StyleOptions) and self.content_weight:
             names += [tap(n).name for n in self.options.content_layers]
+        names += [] if self.beside is None else self.beside.taps
         return tuple(dict.fromkeys(names))
 
     @cached_property

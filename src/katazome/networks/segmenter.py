@@ -161,10 +161,27 @@ class Segmenter:
         with torch.no_grad():
             return pooled(self(picture)[0]).softmax(1)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that was learnt, by name; see :func:`segmenter_of`."""
+        return {f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}
+
     def write(self, path: Path) -> None:
         """Write the model; :class:`katazome.errors.OutputError` when it cannot be."""
-        tensors = {f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}
-        write_tensors(path, tensors, self.facts.to_json(), what="the model")
+        write_tensors(path, self.tensors(), self.facts.to_json(), what="the model")
+
+
+def segmenter_of(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], weights: VGGWeights) -> Segmenter:
+    """Build a segmenter from what :meth:`Segmenter.tensors` and :meth:`Facts.to_json` returned.
+
+    Raises :class:`ValueError` for those of something else.
+    """
+    try:
+        known = Facts.from_json(facts)
+        head = Head(int(tensors["head.inner.weight"].shape[1]), len(known.classes))
+        head.load_state_dict({name.removeprefix("head."): t for name, t in tensors.items()})
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(str(error)) from error
+    return Segmenter(weights, head.requires_grad_(False).eval(), known)
 
 
 def open_segmenter(path: Path, weights: VGGWeights) -> Segmenter:
@@ -177,18 +194,15 @@ def open_segmenter(path: Path, weights: VGGWeights) -> Segmenter:
             f"there is no model {path}; make one with `katazome train segmenter --images DIR -o {path.name}`"
         )
     try:
-        tensors, header = read_tensors(path)
-        facts = Facts.from_json(header)
-        head = Head(int(tensors["head.inner.weight"].shape[1]), len(facts.classes))
-        head.load_state_dict({name.removeprefix("head."): t for name, t in tensors.items()})
-    except (Damaged, KeyError, TypeError, ValueError, RuntimeError) as error:
+        found = segmenter_of(*read_tensors(path), weights)
+    except (Damaged, ValueError) as error:
         raise GivenWeightsError(f"{path} is no model of materials: {error}") from error
-    if facts.trunk["sha256"] != weights.sha256:
+    if found.facts.trunk["sha256"] != weights.sha256:
         raise GivenWeightsError(
-            f"{path} was trained on the network {facts.trunk['name']}, in use is {weights.name}; "
+            f"{path} was trained on the network {found.facts.trunk['name']}, in use is {weights.name}; "
             "give that one by --weights, or train again"
         )
-    return Segmenter(weights, head.requires_grad_(False).eval(), facts)
+    return found
 
 
 class _GuidedReLU(torch.autograd.Function):
