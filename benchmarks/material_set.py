@@ -1,11 +1,13 @@
-"""Make pictures by material from the tests' pictures: some to learn from, some with exact masks.
+"""Make pictures by material from the tests' pictures: to learn from, to judge by, with exact masks.
 
     python benchmarks/material_set.py DATA OUT
 
-``DATA`` is the folder of the shared test pictures. ``OUT/learn/MATERIAL`` are pictures to learn from;
-``OUT/scenes/image/MATERIAL`` and ``OUT/scenes/mask/MATERIAL``, as the Flickr Material Database is laid out,
-are photographs with a mask, of which nothing is learnt. The Flickr set itself is not to be had; what stands
-in for it differs in source from material to material, and names begin with the source to tell them apart:
+``DATA`` is the folder of the shared test pictures. ``OUT/learn/MATERIAL`` are pictures to learn a segmenter
+from; ``OUT/judge/MATERIAL`` is the other half, for a judge and for looks. ``OUT/scenes`` and
+``OUT/contents``, as the Flickr Material Database is laid out (``image/MATERIAL``, ``mask/MATERIAL``), are
+pictures with an exact mask, of which nothing is learnt: photographs (COCO), and two things of fabric made
+here, a ball and an animal's shape, shaded and set before a photograph. The Flickr set itself is not to be
+had; what stands in for it differs in source from material to material, and names begin with the source:
 
 * ``swatch``: flat swatches (ambientCG); ``object``: one thing on a plain ground (TrashNet); ``grey``:
   close-ups of leather without colours;
@@ -44,27 +46,57 @@ def crops(image: Image.Image, mask: np.ndarray) -> Iterator[Image.Image]:
             return
 
 
+def contents(data: Path, out: Path, cloths: list[Path]) -> None:
+    """Make the two things of fabric: a shaded ball, and an animal's shape with the animal's own shading."""
+    for folder in (out / "image" / "fabric", out / "mask" / "fabric"):
+        folder.mkdir(parents=True, exist_ok=True)
+    ground = Image.open(data / "coco128-seg" / "images" / "000000000077.jpg").convert("RGB")
+    ground = ground.resize((320, 240), Image.Resampling.LANCZOS)
+    rows, columns = np.mgrid[0:240, 0:320]
+    away = np.hypot(rows - 125, columns - 160) / 85
+    light = np.clip(1.15 - 0.75 * np.hypot(rows - 95, columns - 130) / 120, 0.25, 1.2)
+    made("ball", out, ground, away < 1, light, cloths[19])
+    shape = data / "davis" / "masks" / "cows_00000.png"
+    photo = Image.open(data / "davis" / "images" / "cows_00000.jpg").convert("RGB")
+    mask = np.array(Image.open(shape).convert("L")) > 127
+    grey = np.array(photo.convert("L")).astype(np.float64)
+    made("animal", out, photo, mask, np.clip(0.5 + 0.5 * grey / grey[mask].mean(), 0.3, 1.4), cloths[4])
+
+
+def made(name: str, out: Path, ground: Image.Image, mask: np.ndarray, light: np.ndarray, cloth: Path) -> None:
+    """Write one thing and its mask."""
+    height, width = mask.shape
+    tile = np.array(Image.open(cloth).convert("RGB").resize((128, 128)))
+    fill = np.tile(tile, (height // 128 + 1, width // 128 + 1, 1))[:height, :width] * light[..., None]
+    whole = np.where(mask[..., None], fill, np.array(ground)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(whole).save(out / "image" / "fabric" / f"{name}.png")
+    Image.fromarray((mask * 255).astype(np.uint8)).save(out / "mask" / "fabric" / f"{name}.png")
+
+
 def main(data: Path, out: Path) -> None:
     """Make the set."""
     for material in MATERIALS:
-        learn, scene, shown = (out / p / material for p in ("learn", "scenes/image", "scenes/mask"))
-        for folder in (learn, scene, shown):
+        halves = [out / half / material for half in ("learn", "judge")]
+        scene, shown = (out / "scenes" / part / material for part in ("image", "mask"))
+        for folder in (*halves, scene, shown):
             folder.mkdir(parents=True, exist_ok=True)
         for kind, source in (("swatch", "ambientcg-swatches"), ("object", "trashnet")):
-            for file in sorted((data / "materials" / source / material).glob("*.jpg")):
-                (learn / f"{kind}-{file.name}").write_bytes(file.read_bytes())
+            for number, file in enumerate(sorted((data / "materials" / source / material).glob("*.jpg"))):
+                (halves[number % 2] / f"{kind}-{file.name}").write_bytes(file.read_bytes())
         masks = sorted((data / "materials" / "coco-stuff-masks" / material).glob("*.png"))
         for number, file in enumerate(masks):
             image = Image.open(data / "coco128-seg" / "images" / f"{file.stem}.jpg").convert("RGB")
             mask = np.array(Image.open(file).convert("L")) > 0
             if number % 2 == 0:
                 for place, crop in enumerate(crops(image, mask)):
-                    crop.save(learn / f"crop-{file.stem}-{place}.jpg", quality=92)
+                    crop.save(halves[number // 2 % 2] / f"crop-{file.stem}-{place}.jpg", quality=92)
             else:
                 image.save(scene / f"{file.stem}.jpg", quality=92)
                 Image.fromarray((mask * 255).astype(np.uint8)).save(shown / f"{file.stem}.png")
-    for file in sorted((data / "materials" / "leather-grey").glob("*.jpg")):
-        (out / "learn" / "leather" / f"grey-{file.name}").write_bytes(file.read_bytes())
+    for number, file in enumerate(sorted((data / "materials" / "leather-grey").glob("*.jpg"))):
+        half = ("learn", "judge")[number % 2]
+        (out / half / "leather" / f"grey-{file.name}").write_bytes(file.read_bytes())
+    contents(data, out / "contents", sorted((out / "judge" / "fabric").glob("swatch-*")))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,13 @@ def left() -> Tensor:
 def laid_out(session: Session, segmenter: Segmenter, **options: Any) -> Work:
     from katazome.regions.region import Region
 
-    given: dict[str, Any] = {"where": Region.mask(left()), "model": segmenter, "to": "stone", "size": "96x64", "scales": 1}
+    given: dict[str, Any] = {
+        "where": Region.mask(left()),
+        "model": segmenter,
+        "to": "stone",
+        "size": "96x64",
+        "scales": 1,
+    }
     given |= {"precision": "float32", "iterations": 8, **options}
     return session.prepare(PHOTO, [PAINTING], method="material", **given)
 

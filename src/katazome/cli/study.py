@@ -28,3 +28,10 @@ app.command(
     help_epilogue="Example:\n"
     "  katazome study filters davis/ --pictures 'dog*' --object dog --filters dog.json --style waves.jpg",
 )
+app.command(
+    "katazome.cli.study_materials:materials",
+    name="materials",
+    help="Materials that were changed, segmented again and judged: the third source document's protocol.",
+    help_epilogue="Example:\n"
+    "  katazome study materials --set fmd/ --looks materials/ --model m.safetensors -o report/",
+)

@@ -37,9 +37,6 @@ def filters(
     device: Annotated[str, Parameter(help="Where to compute: auto, cpu, cuda, cuda:N or mps")] = "auto",
 ) -> int:
     """Measure style on one thing by seven ways; a study that was stopped goes on where it was."""
-    asked = re.fullmatch(r"(\d+)/(\d+)", part)
-    if not asked:
-        raise OptionError(f"part is '{part}'; it must be two numbers, such as 2/5")
     study = FilterStudy(
         session=Session(device=device),
         filters=filters,
@@ -50,8 +47,16 @@ def filters(
         folder=Path(output),
         size=size,
         iterations=iterations,
-        part=(int(asked[1]), int(asked[2])),
+        part=part_of(part),
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
     print(study.run())
     return 0
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """Return the two numbers of ``2/5``; :class:`OptionError` for anything else."""
+    asked = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not asked:
+        raise OptionError(f"part is '{text}'; it must be two numbers, such as 2/5")
+    return int(asked[1]), int(asked[2])

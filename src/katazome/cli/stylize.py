@@ -129,7 +129,8 @@ def _check_options(method: Method, preset: str | None, options: Mapping[str, Any
 
 def _have(methods: Sequence[str]) -> str:
     ways = [f"--method {m}" if get_method(m).content else f"`katazome {m}`" for m in methods]
-    return f"it belongs to {' and '.join(ways)}"
+    *first, last = ways
+    return f"it belongs to {', '.join(first)} and {last}" if first else f"it belongs to {last}"
 
 
 def _start_file(options: Mapping[str, Any]) -> list[str]:

@@ -154,3 +154,15 @@ def mean_iu(found: Tensor, true: Tensor, ignored: Tensor | None = None) -> float
         if union:
             shares.append(int((a & b & counted).sum()) / union)
     return sum(shares) / len(shares)
+
+
+def pixel_accuracy(found: Tensor, true: Tensor) -> float:
+    """Return the share of pixels on the right side; maps (1, 1, H, W), inside above 0.5."""
+    return float(((found > 0.5) == (true > 0.5)).float().mean())
+
+
+def foreground_iu(found: Tensor, true: Tensor) -> float:
+    """Return the intersection over union of what is inside alone, in [0, 1]; of two empty maps 1."""
+    a, b = found > 0.5, true > 0.5
+    union = int((a | b).sum())
+    return int((a & b).sum()) / union if union else 1.0

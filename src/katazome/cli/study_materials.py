@@ -1,0 +1,56 @@
+"""The command ``katazome study materials``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from katazome.api import Session
+from katazome.cli.study_filters import part_of
+from katazome.collections.folders import classes_in
+from katazome.networks.classifier import open_classifier
+from katazome.networks.segmenter import open_segmenter
+from katazome.studies.judge import Judge
+from katazome.studies.materials import MaterialStudy, contents_in
+
+
+def materials(
+    *,
+    set_: Annotated[
+        list[str],
+        Parameter(name="--set", help="Folder of image/MATERIAL and mask/MATERIAL; may be repeated"),
+    ],
+    looks: Annotated[
+        list[str], Parameter(help="Folder of class folders: looks, and what the judge learns from")
+    ],
+    model: Annotated[str, Parameter(help="The segmenter, trained on other pictures")],
+    output: Annotated[str, Parameter(name=["--output", "-o"], help="Folder of the report")] = "report",
+    styles: Annotated[int, Parameter(help="How many looks of each material, the most typical first")] = 2,
+    size: Annotated[int, Parameter(help="Longest side, px")] = 256,
+    iterations: Annotated[int, Parameter(help="Iterations at the last scale")] = 50,
+    part: Annotated[
+        str, Parameter(help="Which part of the cases to measure here: 2/5 is the second of five")
+    ] = "1/1",
+    device: Annotated[str, Parameter(help="Where to compute: auto, cpu, cuda, cuda:N or mps")] = "auto",
+) -> int:
+    """Measure changed materials by segmenting again; a study that was stopped goes on where it was."""
+    session, known = Session(device=device), classes_in(looks)
+    segmenter = open_segmenter(Path(model), session.encoder.weights)
+    study = MaterialStudy(
+        session=session,
+        model=segmenter,
+        judge=Judge.taught(open_classifier(), known),
+        contents=[content for folder in set_ for content in contents_in(Path(folder))],
+        looks={name: some for name, some in known.items() if name in segmenter.classes},
+        folder=Path(output),
+        styles=styles,
+        size=size,
+        iterations=iterations,
+        part=part_of(part),
+        say=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    print(study.run())
+    return 0
