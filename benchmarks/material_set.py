@@ -3,7 +3,8 @@
     python benchmarks/material_set.py DATA OUT
 
 ``DATA`` is the folder of the shared test pictures. ``OUT/learn/MATERIAL`` are pictures to learn a segmenter
-from; ``OUT/judge/MATERIAL`` is the other half, for a judge and for looks. ``OUT/scenes`` and
+from; ``OUT/judge/MATERIAL`` is the other half, for a judge and for looks; ``OUT/words/WORD`` are pictures by
+words for touch (ごつごつ, もふもふ, ...), as near as what there is comes to them. ``OUT/scenes`` and
 ``OUT/contents``, as the Flickr Material Database is laid out (``image/MATERIAL``, ``mask/MATERIAL``), are
 pictures with an exact mask, of which nothing is learnt: photographs (COCO), and two things of fabric made
 here, a ball and an animal's shape, shaded and set before a photograph. The Flickr set itself is not to be
@@ -25,6 +26,17 @@ import numpy as np
 from PIL import Image
 
 MATERIALS = ("fabric", "foliage", "glass", "leather", "metal", "paper", "plastic", "stone", "water", "wood")
+WORDS = {
+    "ぶつぶつ": ("dtd/bubbly",),
+    "ごつごつ": ("dtd/bumpy", "dtd/cracked"),
+    "きらきら": ("dtd/crystalline",),
+    "ざらざら": ("ambientcg-swatches/stone",),
+}
+"""Words for touch, and the folders that come nearest: bubbles, bumps, crystals, rough stone."""
+
+FUR = {"もふもふ": ("pet_*", False), "ふわふわ": ("pet_great_pyrenees_*", True)}
+"""Words for fur: crops inside masked animals, cats' for the one, long-haired white dogs' for the other."""
+
 LEAST, INSIDE, CROPS = 64, 0.9, 4
 """Crops: smallest side (px), share of it that lies in the mask, how many of a photograph."""
 
@@ -73,6 +85,26 @@ def made(name: str, out: Path, ground: Image.Image, mask: np.ndarray, light: np.
     Image.fromarray((mask * 255).astype(np.uint8)).save(out / "mask" / "fabric" / f"{name}.png")
 
 
+def words(data: Path, out: Path) -> None:
+    """Make the folders of words."""
+    for word, folders in WORDS.items():
+        (out / word).mkdir(parents=True, exist_ok=True)
+        for folder in folders:
+            for file in sorted((data / "materials" / folder).glob("*.jpg"))[:30]:
+                (out / word / f"{Path(folder).name}-{file.name}").write_bytes(file.read_bytes())
+    dogs = set((data / "masks-extra" / "images").glob(FUR["ふわふわ"][0] + ".jpg"))
+    for word, (pattern, of_dogs) in FUR.items():
+        (out / word).mkdir(parents=True, exist_ok=True)
+        for file in sorted((data / "masks-extra" / "images").glob(f"{pattern}.jpg")):
+            if (file in dogs) == of_dogs:
+                mask = (
+                    np.array(Image.open(data / "masks-extra" / "masks" / f"{file.stem}.png").convert("L"))
+                    > 250
+                )
+                for place, crop in enumerate(crops(Image.open(file).convert("RGB"), mask)):
+                    crop.save(out / word / f"{file.stem}-{place}.jpg", quality=92)
+
+
 def main(data: Path, out: Path) -> None:
     """Make the set."""
     for material in MATERIALS:
@@ -96,6 +128,7 @@ def main(data: Path, out: Path) -> None:
     for number, file in enumerate(sorted((data / "materials" / "leather-grey").glob("*.jpg"))):
         half = ("learn", "judge")[number % 2]
         (out / half / "leather" / f"grey-{file.name}").write_bytes(file.read_bytes())
+    words(data, out / "words")
     contents(data, out / "contents", sorted((out / "judge" / "fabric").glob("swatch-*")))
 
 
