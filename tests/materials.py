@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from katazome.collections.cache import Features
+from katazome.collections.cache import drained
 from katazome.collections.folders import classes_in
 from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
@@ -42,20 +42,9 @@ def taught(
     classes = classes_in([str(draw_classes(folder, names))])
     learn, asked = split(classes)
     encoder = Encoder(tiny_vgg())
-    rows, held = (drained(encoder, options, lot.sources) for lot in (learn, asked))
+    rows, held = (drained(features(encoder, options, lot.sources)) for lot in (learn, asked))
     lesson = SegmenterLesson(rows, learn.labels, 2, options)
     for _ in train(lesson, options):
         pass
     facts = {"classes": tuple(classes), "data": {"fabric: here": 8}, "terms": "drawn"}
     return made(lesson, encoder, options, facts, ask(lesson.module, held, asked.labels, 2))
-
-
-def drained(encoder: Encoder, options: SegmenterOptions, sources: tuple[object, ...]) -> Features:
-    """Return the features of pictures, through the cache."""
-    work = features(encoder, options, sources)  # type: ignore[arg-type]
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            found: Features = end.value
-            return found

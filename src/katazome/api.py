@@ -19,11 +19,12 @@ import katazome.methods.gatys
 import katazome.methods.material
 import katazome.methods.multiscale
 import katazome.methods.texture  # noqa: F401  (the imports register the methods)
+from katazome.collections.cache import drained
 from katazome.descent.checkpoint import read_checkpoint
 from katazome.descent.loop import Checkpoint, Step
 from katazome.device import keep_heap, resolve_device
 from katazome.errors import OptionError, PictureError
-from katazome.looks import look_of, place_of
+from katazome.looks import check_place, look_of, place_of
 from katazome.methods.base import Engine, Inputs, Method, get_method, list_methods
 from katazome.methods.options import DescentOptions
 from katazome.networks.vgg import Encoder
@@ -161,6 +162,8 @@ class Session:
                 options["init"] = init
             else:
                 options["init"], start = "file", init
+        if options.get("from_"):
+            options["where"] = place_of(options["from_"], options.get("where"))
         segmenter = name_model(options, self.encoder.weights)
         asked = places(options, segmenter)
         name_filters(options, self.encoder.weights)
@@ -176,6 +179,7 @@ class Session:
     def _work(self, method: Method, options: Any, inputs: Inputs) -> Work:
         task = method.build(inputs, options, Engine(self.encoder, self.device))
         weights = self.encoder.weights
+        models = [] if inputs.segmenter is None else [("model", inputs.segmenter.sha256)]
         precision = "+".join(dict.fromkeys(str(s.dtype).removeprefix("torch.") for s in task.walk))
         recipe = make_recipe(
             method=method.name,
@@ -184,7 +188,7 @@ class Session:
             precision=precision,
             device=self.device.type,
             inputs=inputs.named(),
-            weights=[(weights.name, weights.sha256)],
+            weights=[(weights.name, weights.sha256), *models],
         )
         return Work(method, options, inputs, task, recipe)
 
@@ -210,20 +214,16 @@ class Session:
         *,
         from_: str = "",
         to: str = "",
-        looks: str | Sequence[str] = (),
+        looks: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
         look: PictureLike | None = None,
         blended: int = 1,
         **options: Any,
     ) -> Result:
         """Give a part of ``content`` the look of another material; see :func:`material`."""
-        options |= {"where": place_of(from_, options.get("where")), "from_": from_, "to": to}
-        folders = [looks] if isinstance(looks, str) else looks
-        work = look_of(lambda: self.encoder, to=to, looks=folders, look=look, blended=blended)
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                return drain(self.prepare(content, end.value, method="material", **options))
+        check_place(from_, options.get("where"))
+        folders = [looks] if isinstance(looks, str | os.PathLike) else looks
+        styles = drained(look_of(lambda: self.encoder, to=to, looks=folders, look=look, blended=blended))
+        return drain(self.prepare(content, styles, method="material", from_=from_, to=to, **options))
 
     def resume(self, path: str | os.PathLike[str]) -> tuple[Work, Checkpoint, dict[str, Any]]:
         """Return the work of a checkpoint, where it stands, and its caller's header.

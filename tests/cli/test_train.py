@@ -49,7 +49,7 @@ def test_a_model_and_its_regions(
     model = open_segmenter(Path("m.safetensors"), tiny_vgg())
     assert model.classes == ("fabric", "stone")
     assert model.facts.terms == "drawn"
-    assert model.facts.data == {"fabric: in/fabric": 8, "stone: in/stone": 9}
+    assert model.facts.data == {"fabric: fabric": 8, "stone: stone": 8}
     with Path("m.safetensors.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == list(range(1, 41))

@@ -150,6 +150,17 @@ def test_inputs_are_read_back_from_their_roles(session: Session) -> None:
     assert back == given
 
 
+def test_everything_may_be_said_of_a_placement_too(session: Session) -> None:
+    at = [(Region.mask(left()), PAINTING), ("everything", PHOTO.flip(3))]
+    work = session.prepare(PHOTO, [], method="gatys", at=at, size="96x64")
+    one, other = (placement.region for placement in work.inputs.placements)
+    assert one is not None
+    assert other is not None
+    assert float(one.pixels.mean()) < 0.6
+    assert bool((other.pixels == 1).all())
+    assert len(Inputs.of(list(work.inputs.named())).placements) == 2
+
+
 def test_transparency_and_region_together(session: Session) -> None:
     alpha = torch.ones(1, 1, 64, 96)
     alpha[:, :, :20] = 0

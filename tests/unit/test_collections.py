@@ -12,6 +12,7 @@ from torch import Tensor
 
 from katazome.collections.cache import BATCH, FeatureCache, Features, Progress
 from katazome.collections.folders import Source, classes_in, find
+from katazome.collections.names import called
 from katazome.errors import OutputError, PictureError
 from tests.filters import draw
 
@@ -35,6 +36,21 @@ def test_folders_without_classes(tmp_path: Path) -> None:
     (tmp_path / "flat/empty").mkdir()
     with pytest.raises(PictureError, match="has no pictures in it"):
         classes_in([str(tmp_path / "flat")])
+
+
+def test_names_that_sound_alike_to_kana_are_not_one() -> None:
+    names = ["brass", "glass", "grass", "wood", "ごつごつ", "mofumofu"]
+    assert [called(n, names) for n in ("glass", "Brass", "GRASS")] == ["glass", "brass", "grass"]
+    assert called("wooz", names) is None
+    assert called("gotugotu", names) == called("ゴツゴツ", names) == "ごつごつ"
+    assert called("もふもふ", names) == "mofumofu"
+
+
+def test_classes_of_one_name_and_files_of_one_place(tmp_path: Path) -> None:
+    draw(tmp_path / "a=1", ["Stone/1.png", "stone/2.png"])
+    assert {name: len(some) for name, some in classes_in([tmp_path / "a=1"]).items()} == {"Stone": 2}
+    twice = classes_in([tmp_path / "a=1", f"stone={tmp_path / 'a=1/Stone'}"])
+    assert {name: len(some) for name, some in twice.items()} == {"Stone": 2}
 
 
 class Counted:
@@ -102,6 +118,16 @@ def test_a_kill_loses_the_rows_at_hand_alone(tmp_path: Path, sources: tuple[Sour
     os.truncate(cache.folder / "rows.bin", 6 * 4)
     found, _ = filled(cache, sources)
     assert counted.pictures == 18
+    assert torch.equal(found.rows(range(11)), expected.rows(range(11)))
+
+
+def test_a_place_written_twice_belongs_to_the_last(tmp_path: Path, sources: tuple[Source, ...]) -> None:
+    cache = FeatureCache({}, 32, (3,), Counted(), tmp_path / "kept")
+    filled(cache, sources[:6])
+    os.truncate(cache.folder / "rows.bin", 6 * 4)
+    filled(cache, sources[8:])
+    found, _ = filled(cache, sources)
+    expected, _ = filled(FeatureCache({}, 32, (3,), Counted(), tmp_path / "anew"), sources)
     assert torch.equal(found.rows(range(11)), expected.rows(range(11)))
 
 

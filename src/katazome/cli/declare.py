@@ -36,6 +36,11 @@ Classes = Mapping[str, type[Options]]
 """Option classes by whose they are: a method's name, or an empty string for the command's own."""
 
 
+def flag_of(name: str) -> str:
+    """Return an option's name on the command line: of ``from_`` it is ``--from``."""
+    return "--" + name.rstrip("_").replace("_", "-")
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """One option of a command, as one or several classes declare it."""
@@ -51,7 +56,7 @@ class Declared:
     @property
     def flag(self) -> str:
         """The name on the command line."""
-        return "--" + self.name.rstrip("_").replace("_", "-")
+        return flag_of(self.name)
 
     @property
     def values(self) -> str:
@@ -218,5 +223,5 @@ def rewrite(tokens: Iterable[str], names: Mapping[str, tuple[str, str | None]]) 
 
 def spelled(message: str, names: Iterable[str]) -> str:
     """Return a message with the options' names as they are written on the command line."""
-    words = {name: "--" + name.rstrip("_").replace("_", "-") for name in names if "_" in name}
+    words = {name: flag_of(name) for name in names if "_" in name}
     return re.sub(r"(?<!-)\b\w+", lambda found: words.get(found[0], found[0]), message)

@@ -7,17 +7,17 @@ from typing import Any
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.settings import MaterialSettings
+from katazome.cli.show import counted, tell
 from katazome.cli.stylize import CLASSES, make
-from katazome.cli.training import counted
 from katazome.device import keep_heap, resolve_device
-from katazome.looks import look_of, place_of
+from katazome.looks import check_place, look_of
 from katazome.methods.base import get_method
 from katazome.networks.vgg import Encoder
 
 
 def _material(content: str, **given: Any) -> int:
     settings = MaterialSettings.from_json(declare.values_of(MaterialSettings, given))
-    given["where"] = place_of(given.get("from_") or "", given.get("where"))
+    check_place(given.get("from_") or "", given.get("where"))
 
     def encoder() -> Encoder:
         keep_heap()
@@ -33,6 +33,7 @@ def _material(content: str, **given: Any) -> int:
         )
         found = counted(work, "looks seen", interrupt, quiet=settings.quiet)
     if found is None:
+        tell("interrupted; what was seen is kept. To go on: the same command again", quiet=settings.quiet)
         return INTERRUPTED
     return make(get_method("material"), content, [str(path) for path in found], settings, given)
 

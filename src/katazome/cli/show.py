@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Generator
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
+from katazome.collections.cache import Progress as Seen
 from katazome.descent.loop import Step
 from katazome.objective.plan import Plan, duration
 
@@ -23,6 +25,15 @@ _BAR_EVERY = 0.2
 _LINE_EVERY = 5.0
 _LINES_IN_ALL = 50
 """About so many plain lines are enough for work of any length."""
+
+
+Found = TypeVar("Found")
+
+
+class Interrupted(Protocol):
+    """Knows whether the user has interrupted; see :class:`katazome.cli.drive.Interrupt`."""
+
+    asked: bool
 
 
 class Show(Protocol):
@@ -218,3 +229,26 @@ class Count(AbstractContextManager["Count"]):
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def counted(
+    work: Generator[Seen, None, Found], what: str, interrupt: Interrupted, *, quiet: bool
+) -> Found | None:
+    """Drain work that counts pictures, with a bar, and return what it found; None when interrupted."""
+    with Count(what, quiet=quiet) as count:
+        try:
+            while True:
+                progress = next(work)
+                count(progress.done, progress.total)
+                if interrupt.asked and progress.done < progress.total:
+                    work.close()
+                    return None
+        except StopIteration as end:
+            found: Found = end.value
+            return found
+
+
+def tell(text: str, *, quiet: bool = False) -> None:
+    """Say a sentence where no bar is."""
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)

@@ -120,7 +120,7 @@ def _check_options(method: Method, preset: str | None, options: Mapping[str, Any
     for name in options:
         if name not in own:
             others = [m.name for m in list_methods() if name in declare.declared({"": m.options})]
-            raise OptionError(f"{method.name} has no --{name.replace('_', '-')}; {_have(others)}")
+            raise OptionError(f"{method.name} has no {declare.flag_of(name)}; {_have(others)}")
     if preset is not None and preset not in method.presets:
         others = [m.name for m in list_methods() if preset in m.presets]
         if others:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from typing import Any
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.settings import WithNetwork
-from katazome.cli.training import counted, state_path, trained
-from katazome.collections.cache import Features
-from katazome.collections.folders import Source, classes_in
+from katazome.cli.show import counted, tell
+from katazome.cli.training import state_path, trained
+from katazome.collections.cache import Features, known
+from katazome.collections.folders import classes_in
 from katazome.device import keep_heap, resolve_device
-from katazome.errors import OptionError, OutputError
+from katazome.errors import OptionError, OutputError, PictureError
 from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import duration
@@ -29,6 +29,7 @@ from katazome.training.steps.segmenter import (
     ask,
     features,
     made,
+    precision_of,
     split,
 )
 
@@ -72,27 +73,29 @@ def _segmenter(**given: Any) -> int:
             quiet=quiet,
         )
         if seen is None:
-            _tell("interrupted; what was seen is kept. To go on: the same command again", quiet=quiet)
+            tell("interrupted; what was seen is kept. To go on: the same command again", quiet=quiet)
             return INTERRUPTED
         _tell_skipped(seen, quiet=quiet)
         (learn_at, learn), (ask_at, asked) = _there(seen, learn), _there(seen, asked)
+        _check_left(learn, list(classes))
         lesson = SegmenterLesson(seen.only(learn_at), learn.labels, len(classes), options)
         header = {
             "options": options.to_json(),
             "network": encoder.weights.sha256,
             "pictures": _digest(learn),
+            "precision": precision_of(encoder),
             "classes": list(classes),
         }
         if not trained(lesson, options, model, header, interrupt, quiet=quiet):
             return INTERRUPTED
     result = ask(lesson.module, seen.only(ask_at), asked.labels, len(classes))
-    facts = {"classes": tuple(classes), "data": _counts(classes), "terms": settings.terms}
+    facts = {"classes": tuple(classes), "data": _counts(learn, asked, list(classes)), "terms": settings.terms}
     found = made(lesson, encoder, options, facts, result)
     found.write(model)
     state_path(model).unlink(missing_ok=True)
-    _tell(_table(found), quiet=quiet)
+    tell(_table(found), quiet=quiet)
     took = duration(time.perf_counter() - began)
-    _tell(f"{model}: {len(classes)} classes from {len(learn.sources)} pictures, after {took}", quiet=quiet)
+    tell(f"{model}: {len(classes)} classes from {len(learn.sources)} pictures, after {took}", quiet=quiet)
     return 0
 
 
@@ -116,47 +119,45 @@ def _there(seen: Features, lot: Lot) -> tuple[list[int], Lot]:
     return [place[s] for s, _ in pairs], Lot(tuple(s for s, _ in pairs), tuple(n for _, n in pairs))
 
 
+def _check_left(learn: Lot, classes: Sequence[str]) -> None:
+    for number, name in enumerate(classes):
+        if number not in learn.labels:
+            raise PictureError(f"no picture of the class '{name}' that is to be learnt from can be read")
+
+
 def _digest(lot: Lot) -> str:
-    names = "\n".join(f"{s.path} {n}" for s, n in zip(lot.sources, lot.labels, strict=True))
+    names = "\n".join(f"{known(s)} {n}" for s, n in zip(lot.sources, lot.labels, strict=True))
     return hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
-def _counts(classes: Mapping[str, Sequence[Source]]) -> dict[str, int]:
-    """Return pictures by class and the folder's own name: whence a class came, without paths."""
+def _counts(learn: Lot, asked: Lot, classes: Sequence[str]) -> dict[str, int]:
+    """Return pictures by class and the name of the folder they came from, without the way to it."""
     found: dict[str, int] = {}
-    for name, sources in classes.items():
-        for source in sources:
-            key = f"{name}: {source.folder.parent.name}/{source.folder.name}"
+    for lot in (learn, asked):
+        for source, label in zip(lot.sources, lot.labels, strict=True):
+            key = f"{classes[label]}: {source.folder.name}"
             found[key] = found.get(key, 0) + 1
-    return found
+    return dict(sorted(found.items()))
 
 
 def _table(found: Segmenter) -> str:
     facts = found.facts
     width = max(len(name) for name in facts.classes)
     asked = sum(sum(row) for row in facts.confusion)
-    rows = [
-        f"of {asked} pictures held out, {facts.accuracy:.0%} were told; true class, then what it was told:"
-    ]
+    score = "none could be asked about" if facts.accuracy is None else f"{facts.accuracy:.0%} were told"
+    rows = [f"of {asked} pictures held out, {score}; by their true class:"]
     for number, (name, row) in enumerate(zip(facts.classes, facts.confusion, strict=True)):
         told = [(n, c) for c, n in enumerate(row) if n and c != number]
         wrong = ", ".join(f"{facts.classes[c]} {n}" for n, c in sorted(told, reverse=True))
-        rows.append(
-            f"  {name:{width}}  {row[number]:4} of {sum(row):4}" + (f"   else {wrong}" if wrong else "")
-        )
+        rows.append(f"  {name:{width}}  {row[number]:4} of {sum(row):4}{'   else ' + wrong if wrong else ''}")
     return "\n".join(rows)
 
 
 def _tell_skipped(seen: Features, *, quiet: bool) -> None:
     for reason in list(seen.skipped.values())[:_NAMED]:
-        _tell(f"skipped: {reason}", quiet=quiet)
+        tell(f"skipped: {reason}", quiet=quiet)
     if len(seen.skipped) > _NAMED:
-        _tell(f"skipped: {len(seen.skipped) - _NAMED} more", quiet=quiet)
-
-
-def _tell(text: str, *, quiet: bool) -> None:
-    if not quiet:
-        print(text, file=sys.stderr, flush=True)
+        tell(f"skipped: {len(seen.skipped) - _NAMED} more", quiet=quiet)
 
 
 segmenter = declare.command(_segmenter, [], {"": SegmenterSettings, "segmenter": SegmenterOptions})

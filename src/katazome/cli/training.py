@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from katazome.cli.drive import Interrupt
 from katazome.cli.show import Count
-from katazome.collections.cache import Progress
 from katazome.errors import OptionError, OutputError
 from katazome.training.keeping import Log, read_state, write_state
 from katazome.training.trainer import Lesson, TrainingOptions, TrainingState, TrainingStep, train
-
-Found = TypeVar("Found")
 
 SAVE_SECONDS = 60.0
 """A kill loses at most so much training."""
 
 LOGGED = 200
 """Rows of a log, about."""
-
-
-def counted(
-    work: Generator[Progress, None, Found], what: str, interrupt: Interrupt, *, quiet: bool
-) -> Found | None:
-    """Drain work that counts pictures, with a bar, and return what it found; None when interrupted."""
-    with Count(what, quiet=quiet) as count:
-        try:
-            while True:
-                progress = next(work)
-                count(progress.done, progress.total)
-                if interrupt.asked and progress.done < progress.total:
-                    work.close()
-                    return None
-        except StopIteration as end:
-            found: Found = end.value
-            return found
 
 
 def trained(

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,11 @@ from torch import Tensor
 from katazome.collections.folders import Source, load
 from katazome.errors import OutputError
 from katazome.weights.store import home
+
+Found = TypeVar("Found")
+
+FORMAT = 1
+"""Goes up when the same picture and key give other rows."""
 
 BATCH = 8
 """Pictures that go through the network together, and the most that a kill can lose."""
@@ -86,7 +91,9 @@ class FeatureCache:
     @property
     def folder(self) -> Path:
         """This cache's folder."""
-        text = json.dumps({**self.key, "side": self.side, "shape": self.shape}, sort_keys=True)
+        text = json.dumps(
+            {"format": FORMAT, **self.key, "side": self.side, "shape": self.shape}, sort_keys=True
+        )
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
         return (self.under or home() / "features") / name
 
@@ -110,7 +117,7 @@ class FeatureCache:
 
     def _fill(self, sources: Sequence[Source], workers: int) -> Generator[Progress, None, dict[Source, str]]:
         index = self._index()
-        missing = [(n, source) for n, source in enumerate(sources) if _known(source) not in index]
+        missing = [(n, source) for n, source in enumerate(sources) if known(source) not in index]
         skipped: dict[Source, str] = {}
         waiting: list[tuple[str, Tensor]] = []
         done = len(sources) - len(missing)
@@ -121,7 +128,7 @@ class FeatureCache:
             if loaded.pixels is None:
                 skipped[source] = loaded.reason
             else:
-                waiting.append((_known(source), loaded.pixels))
+                waiting.append((known(source), loaded.pixels))
             if number < len(missing) and len(waiting) < BATCH:
                 continue
             if waiting:
@@ -161,19 +168,19 @@ class FeatureCache:
     def _index(self) -> dict[str, int]:
         """Return where each known picture's row stands."""
         held = self._file.stat().st_size // self._bytes if self._file.exists() else 0
-        found: dict[str, int] = {}
+        owner: dict[int, str] = {}  # of a place that was written twice, the last is the owner
         for line in self._lines.read_text(encoding="utf-8").splitlines() if self._lines.exists() else []:
             try:
                 place, name = json.loads(line)
             except ValueError:
                 continue
             if place < held:
-                found[name] = place
-        return found
+                owner[place] = name
+        return {name: place for place, name in owner.items()}
 
     def _read(self, sources: Sequence[Source], skipped: Mapping[Source, str]) -> Features:
         index = self._index()
-        there = [(source, index[name]) for source in sources if (name := _known(source)) in index]
+        there = [(source, index[name]) for source in sources if (name := known(source)) in index]
         count = self._file.stat().st_size // self._bytes if self._file.exists() else 0
         rows: NDArray[np.float16] = np.zeros((0, *self.shape), np.float16)
         if count:
@@ -181,7 +188,20 @@ class FeatureCache:
         return Features(tuple(s for s, _ in there), skipped, rows, tuple(place for _, place in there))
 
 
-def _known(source: Source) -> str:
-    """Return what a picture is known by."""
-    facts = source.path.stat()
+def drained(work: Generator[Progress, None, Found]) -> Found:
+    """Run work to its end and return what it found."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            found: Found = end.value
+            return found
+
+
+def known(source: Source) -> str:
+    """Return what a picture is known by: its path, size and time of change; nothing where it is gone."""
+    try:
+        facts = source.path.stat()
+    except OSError:
+        return ""
     return f"{source.path}|{facts.st_size}|{facts.st_mtime_ns}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -168,7 +169,7 @@ def _load(index: int, source: Source, side: int, mask: Path | None) -> Loaded:
         return Loaded(index, None, None, str(error))
 
 
-def classes_in(folders: Sequence[str]) -> dict[str, tuple[Source, ...]]:
+def classes_in(folders: Sequence[str | os.PathLike[str]]) -> dict[str, tuple[Source, ...]]:
     """Return pictures by class, the classes in order of their names.
 
     ``folders`` are folders of class folders, or ``NAME=FOLDER`` for one class whose folder is called
@@ -177,12 +178,17 @@ def classes_in(folders: Sequence[str]) -> dict[str, tuple[Source, ...]]:
 
     Raises :class:`PictureError` for a folder that is missing, without class folders, or without pictures.
     """
-    found: dict[str, list[Source]] = {}
-    for given in folders:
-        name, _, path = given.rpartition("=")
+    found: dict[str, dict[Path, Source]] = {}
+    spelt: dict[str, str] = {}
+    for given in (os.fspath(folder) for folder in folders):
+        whole = "=" not in given or Path(given).is_dir()
+        name, _, path = ("", "", given) if whole else given.partition("=")
         for label, folder in [(name, Path(path))] if name else _class_folders(Path(given)):
-            found.setdefault(unicodedata.normalize("NFC", label), []).extend(find([folder]))
-    return {label: tuple(dict.fromkeys(found[label])) for label in sorted(found)}
+            label = unicodedata.normalize("NFC", label)
+            label = spelt.setdefault(label.casefold(), label)
+            for source in find([folder]):
+                found.setdefault(label, {}).setdefault(source.path.resolve(), source)
+    return {label: tuple(found[label].values()) for label in sorted(found)}
 
 
 def _class_folders(folder: Path) -> list[tuple[str, Path]]:

@@ -12,6 +12,7 @@ material inside the region, and nothing like it outside (:mod:`katazome.losses.r
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -71,19 +72,26 @@ def material(inputs: Inputs, options: MaterialOptions, engine: Engine) -> Task:
         octaves=options.octaves,
         content_weight=content_weight,
         style_weight=style_weight,
-        beside=_recognised(inputs.segmenter, options) if options.joint else None,
+        beside=_recognised(inputs.segmenter, options, engine) if options.joint else None,
     ).task()
 
 
-def _recognised(segmenter: Segmenter | None, options: MaterialOptions) -> Beside:
+def _recognised(segmenter: Segmenter | None, options: MaterialOptions, engine: Engine) -> Beside:
+    # The head learnt from features with a border of zeros; with the method's own it still tells.
     if segmenter is None:
         raise OptionError("joint asks a model what it sees; give its file by --model")
-    if segmenter.facts.grey:
-        raise OptionError("the model sees brightness alone, which joint cannot ask; train one with colours")
+    if not options.to:
+        raise OptionError("joint asks for a material; name it by --to")
+    if options.pooling != "max":
+        raise OptionError("the model was trained with --pooling max, and joint can ask it with no other")
+    if segmenter.facts.grey != (options.color == "luma"):
+        own = "brightness alone; take --color luma" if segmenter.facts.grey else "colours; leave --color luma"
+        raise OptionError(f"the model sees {own}, or train another for joint")
+    head = copy.deepcopy(segmenter.head).to(engine.device)
     layer, target = segmenter.facts.layer, class_called(segmenter, options.to)
 
     def make(region: Tensor | None) -> list[Recognised]:
         guides = None if region is None else carry(region, [layer])
-        return [Recognised(segmenter.head, layer, target, options.recognition_weight, guides)]
+        return [Recognised(head, layer, target, options.recognition_weight, guides)]
 
     return Beside((layer,), make)

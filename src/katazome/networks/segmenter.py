@@ -11,6 +11,7 @@ it did on pictures it had not seen.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -161,6 +162,14 @@ class Segmenter:
         with torch.no_grad():
             return pooled(self(picture)[0]).softmax(1)
 
+    @property
+    def sha256(self) -> str:
+        """A hash of what was learnt."""
+        found = hashlib.sha256()
+        for name, tensor in sorted(self.tensors().items()):
+            found.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        return found.hexdigest()
+
     def tensors(self) -> dict[str, Tensor]:
         """Return all that was learnt, by name; see :func:`segmenter_of`."""
         return {f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}
@@ -197,12 +206,17 @@ def open_segmenter(path: Path, weights: VGGWeights) -> Segmenter:
         found = segmenter_of(*read_tensors(path), weights)
     except (Damaged, ValueError) as error:
         raise GivenWeightsError(f"{path} is no model of materials: {error}") from error
-    if found.facts.trunk["sha256"] != weights.sha256:
+    return fitting(found, weights, str(path))
+
+
+def fitting(segmenter: Segmenter, weights: VGGWeights, name: str) -> Segmenter:
+    """Return a segmenter if it was trained on the network in use, else raise :class:`GivenWeightsError`."""
+    if segmenter.facts.trunk["sha256"] != weights.sha256:
         raise GivenWeightsError(
-            f"{path} was trained on the network {found.facts.trunk['name']}, in use is {weights.name}; "
+            f"{name} was trained on the network {segmenter.facts.trunk['name']}, in use is {weights.name}; "
             "give that one by --weights, or train again"
         )
-    return found
+    return segmenter
 
 
 class _GuidedReLU(torch.autograd.Function):

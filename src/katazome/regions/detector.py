@@ -92,9 +92,11 @@ def _detector(folder: str) -> Any:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        return transformers.pipeline("zero-shot-object-detection", model=folder, device="cpu")
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        said = str(error).strip().splitlines()[0]
+        return transformers.pipeline(
+            "zero-shot-object-detection", model=folder, device="cpu", trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise OptionError(f"'{folder}' holds no open-vocabulary detector that can be used: {said}") from error
     finally:
         logging.set_verbosity(level)

@@ -1,20 +1,20 @@
 """Materials by name: where the fabric is, by a segmenter that was trained on image labels alone.
 
-The rough map of a material is that of :func:`katazome.regions.evidence.located`, before the last convolution
-under the head; Shimoda & Yanai's own and Simonyan's are measured beside it (docs/materials.md). All materials
+The rough map of a material is that of :func:`katazome.regions.evidence.located`, at what the last convolution
+under the head reads; Simonyan's is measured beside it (:mod:`katazome.studies.materials`). All materials
 that are there are looked for together and share the picture: where several claim a pixel, the one that does
 so most has it, so their maps never add up to more than one.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from katazome.errors import OptionError, RegionError, nearest, require
+from katazome.collections.names import called
+from katazome.errors import OptionError, RegionError, nearest
 from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import CONVOLUTIONS
 from katazome.regions.evidence import Sight, located, presence
@@ -42,24 +42,17 @@ def _read_by(convolution: str) -> str:
 
 
 def class_called(segmenter: Segmenter, word: str) -> int:
-    """Return the number of the class that a word names; kana and romaji are alike, capitals do not matter.
+    """Return the number of the class that a word names; see :func:`katazome.collections.names.called`.
 
     Raises :class:`OptionError` for a word that names none.
     """
-    known = {spelling(name): number for number, name in enumerate(segmenter.classes)}
-    if spelling(word) not in known:
+    found = called(word, segmenter.classes)
+    if found is None:
         raise OptionError(
             f"the model knows no '{word}'{nearest(word, segmenter.classes)} "
             f"(known: {', '.join(segmenter.classes)})"
         )
-    return known[spelling(word)]
-
-
-def spelling(word: str) -> str:
-    """Return a word without what does not matter: ``Gotsugotsu``, ``gotugotu`` and ``ゴツゴツ`` are one."""
-    jaconv = require("jaconv", "regions", "a material by name", RegionError)
-    plain = unicodedata.normalize("NFKC", word).casefold().replace("_", " ").replace("-", " ").strip()
-    return str(jaconv.alphabet2kana(jaconv.kata2hira(plain)))
+    return segmenter.classes.index(found)
 
 
 def material_map(segmenter: Segmenter, pixels: Tensor, word: str, name: str) -> Tensor:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from katazome.api import Session, drain
+from katazome.collections.cache import drained
 from katazome.collections.folders import SUFFIXES, Source
 from katazome.errors import PictureError
 from katazome.jobs.manifest import Case, Figures, Manifest
@@ -126,7 +127,7 @@ class MaterialStudy:
     @cached_property
     def _typical(self) -> Mapping[str, tuple[Path, ...]]:
         encoder = self.session.encoder
-        return {name: _drained(typical(encoder, some, self.styles)) for name, some in self.looks.items()}
+        return {name: drained(typical(encoder, some, self.styles)) for name, some in self.looks.items()}
 
     def run(self) -> str:
         """Measure what is missing of this part; return the report (Markdown) of all there is."""
@@ -221,12 +222,3 @@ def summary(rows: Sequence[Figures], key: str) -> list[Figures]:
         line["simonyan"] = round(statistics.mean(r["simonyan"] for r in group), 2)
         found.append(line)
     return found
-
-
-def _drained(work: Any) -> tuple[Path, ...]:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            found: tuple[Path, ...] = end.value
-            return found

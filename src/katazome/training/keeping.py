@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,14 @@ class Log:
         rows: list[list[str]] = []
         if done and path.exists():
             with path.open(encoding="utf-8", newline="") as file:
-                rows = [row for row in csv.reader(file) if row and (row[0] == "step" or int(row[0]) <= done)]
-        self._write("w", rows)
+                head, *rest = [row for row in csv.reader(file) if row] or [[]]
+            whole = [
+                row for row in rest if len(row) == len(head) and row[0].isdigit() and int(row[0]) <= done
+            ]
+            rows = [head, *whole] if head else []
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        self._write(beside, "w", rows)
+        beside.replace(path)
         self._titled = bool(rows)
 
     def step(self, step: TrainingStep) -> None:
@@ -75,11 +82,13 @@ class Log:
         rows = [] if self._titled else [["step", "seconds", "rate", *terms]]
         self._titled = True
         values = [f"{value:.6g}" for value in terms.values()]
-        self._write("a", [*rows, [str(step.index), f"{step.seconds:.1f}", f"{step.rate:.3g}", *values]])
+        self._write(
+            self._path, "a", [*rows, [str(step.index), f"{step.seconds:.1f}", f"{step.rate:.3g}", *values]]
+        )
 
-    def _write(self, mode: str, rows: list[list[str]]) -> None:
+    def _write(self, path: Path, mode: str, rows: list[list[str]]) -> None:
         try:
-            with self._path.open(mode, encoding="utf-8", newline="") as file:
+            with path.open(mode, encoding="utf-8", newline="") as file:
                 csv.writer(file).writerows(rows)
         except OSError as error:
             raise OutputError(f"the log {self._path} cannot be written: {error.strerror}") from error

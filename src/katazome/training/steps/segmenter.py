@@ -102,12 +102,17 @@ def split(classes: Mapping[str, Sequence[Source]]) -> tuple[Lot, Lot]:
     return made[0], made[1]
 
 
+def precision_of(encoder: Encoder) -> str:
+    """Return the arithmetic that features are computed in: the fast one, where there is one."""
+    return "bfloat16" if supports_bfloat16(encoder.device) else "float32"
+
+
 def features(
     encoder: Encoder, options: SegmenterOptions, sources: Sequence[Source]
 ) -> Generator[Progress, None, Features]:
     """Compute what the trunk sees in pictures, or take it from the cache: rows (C, h, w) at the layer."""
     name = tap(options.layer).name
-    fast = torch.bfloat16 if supports_bfloat16(encoder.device) else torch.float32
+    fast = getattr(torch, precision_of(encoder))
     trunk = encoder.with_(padding=("zeros", "zeros"), dtype=fast)
 
     def compute(pixels: Tensor) -> Tensor:
@@ -119,7 +124,7 @@ def features(
         "layer": name,
         "crop": "centre square",
         "grey": options.grey,
-        "precision": str(fast).removeprefix("torch."),
+        "precision": precision_of(encoder),
     }
     places = options.side // tap(name).stride
     cache = FeatureCache(key, options.side, (trunk.channels(name), places, places), compute)
@@ -182,7 +187,7 @@ def _spread(rows: Features) -> tuple[Tensor, Tensor]:
 class Asked:
     """How well held-out pictures were told: ``confusion`` by true class (rows) and told class (columns)."""
 
-    accuracy: float
+    accuracy: float | None
     confusion: tuple[tuple[int, ...], ...]
 
 
@@ -194,7 +199,8 @@ def ask(head: Head, rows: Features, labels: Sequence[int], classes: int) -> Aske
             told = int(pooled(head(rows.rows([number]))).argmax())
             table[label][told] += 1
     right = sum(table[n][n] for n in range(classes))
-    return Asked(right / max(1, len(labels)), tuple(tuple(row) for row in table))
+    accuracy = right / len(labels) if labels else None
+    return Asked(accuracy, tuple(tuple(row) for row in table))
 
 
 def made(
