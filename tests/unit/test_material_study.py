@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
 from katazome.api import Session
-from katazome.collections.folders import classes_in
-from katazome.errors import PictureError
+from katazome.collections.folders import classes_in, load_square
+from katazome.errors import OptionError, PictureError
 from katazome.networks.classifier import classifier_of
 from katazome.pictures.write import write
 from katazome.studies.judge import Judge
@@ -64,9 +66,9 @@ def test_a_judge_learns(tmp_path: Path) -> None:
     classes = classes_in([str(draw_classes(tmp_path / "looks"))])
     judge = Judge.taught(classifier_of(random_tensors()), classes)
     assert judge.accuracy == 1
-    red = torch.zeros(1, 3, 80, 80)
-    red[:, 0] = 0.8
-    assert judge.tells(red, torch.ones(1, 1, 80, 80)) in ("fabric", "stone")
+    for name, sources in classes.items():
+        seen = load_square(sources[1], 224)
+        assert judge.tells(seen, torch.ones(1, 1, 224, 224)) == name
 
 
 def test_the_study_reports_and_goes_on(masked: Path, tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ def test_the_study_reports_and_goes_on(masked: Path, tmp_path: Path) -> None:
     study = MaterialStudy(
         session=Session(weights=tiny_vgg(), device="cpu", heap=False),
         model=model,
-        judge=Judge.taught(classifier_of(random_tensors()), looks),
+        classifier=classifier_of(random_tensors()),
         contents=contents_in(masked),
         looks=looks,
         folder=tmp_path / "report",
@@ -88,8 +90,29 @@ def test_the_study_reports_and_goes_on(masked: Path, tmp_path: Path) -> None:
     assert "| stone | 1 |" in report
     (row, _) = study.manifest.results()
     assert set(row["guided"]) == {"forced", "free", "judge"}
-    assert all(0 <= row[way]["forced"]["mean IU"] <= 1 for way in WAYS)
+    assert set(WAYS) <= set(row)
     page = (tmp_path / "report/report.html").read_text()
     assert "pictures/fabric-coat-stone-0.png" in page
     assert len((tmp_path / "report/cases.csv").read_text().splitlines()) == 3
     assert study.run() == report
+    # another look is another case
+    draw_classes(tmp_path / "others", count=3)
+    other = dataclasses.replace(study, looks=classes_in([str(tmp_path / "others")]))
+    assert len(other.manifest.missing()) == 2
+
+
+def test_what_a_study_cannot_begin_with(masked: Path, tmp_path: Path) -> None:
+    model = taught(tmp_path / "classes")
+    given: dict[str, Any] = {
+        "session": Session(weights=tiny_vgg(), device="cpu", heap=False),
+        "model": model,
+        "classifier": classifier_of(random_tensors()),
+        "contents": contents_in(masked),
+        "looks": classes_in([str(tmp_path / "classes")]),
+        "folder": tmp_path / "report",
+    }
+    with pytest.raises(OptionError, match="the model knows no 'glass'"):
+        MaterialStudy(**{**given, "looks": {"glass": ()}})
+    write(torch.zeros(1, 3, 64, 96), masked / "mask/fabric/coat.png", overwrite=True)
+    with pytest.raises(PictureError, match="is empty; there is nothing in it to change"):
+        MaterialStudy(**given)

@@ -13,10 +13,12 @@ from typing import Any
 
 from katazome.api import DEFAULT_METHOD, list_methods
 from katazome.cli import declare
-from katazome.cli.settings import ResumeSettings, StylizeSettings
+from katazome.cli.settings import MaterialSettings, ResumeSettings, StylizeSettings, WorkSettings
+from katazome.cli.train_segmenter import SegmenterSettings
 from katazome.methods.base import Method
 from katazome.methods.options import StyleOptions
 from katazome.options import OptionInfo, Options, info_of
+from katazome.training.steps.segmenter import SegmenterOptions
 
 STRENGTHS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Strengths whose weights the page shows."""
@@ -35,7 +37,7 @@ _EXIT_CODES = (
     ("0", "done"),
     ("1", "the work failed, or its result could not be written"),
     ("2", "a mistake in what was asked: an option, a picture"),
-    ("130", "interrupted; the picture so far and a checkpoint are kept"),
+    ("130", "interrupted; what was done so far, and a checkpoint, are kept"),
 )
 
 
@@ -57,6 +59,13 @@ def reference() -> str:
             "`--method` belongs to `stylize` only.",
             "",
             *_options(StylizeSettings),
+            *_section("The command line: `material`"),
+            "Beside the options of the method `material`, and those of `stylize` above:",
+            "",
+            *_options(MaterialSettings, without=WorkSettings),
+            *_section("The command line: `train segmenter`"),
+            *_options(SegmenterSettings),
+            *_options(SegmenterOptions)[2:],
             *_section("The command line: `resume`"),
             *_options(ResumeSettings),
             *_section("Environment"),
@@ -91,10 +100,11 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _options(cls: type[Options]) -> list[str]:
+def _options(cls: type[Options], without: type[Options] | None = None) -> list[str]:
     found = declare.declared({"": cls})
+    known = set() if without is None else {f.name for f in fields(without)}
     rows = []
-    for f in fields(cls):
+    for f in (f for f in fields(cls) if f.name not in known):
         info, option = info_of(f), found[f.name]
         flag = f"--no-{f.name}" if f.default is True else option.flag
         names = ", ".join(f"`--{a.replace('=', '` = `')}`" for a in info.aliases)

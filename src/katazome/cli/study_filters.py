@@ -36,7 +36,7 @@ def filters(
     ] = "1/1",
     device: Annotated[str, Parameter(help="Where to compute: auto, cpu, cuda, cuda:N or mps")] = "auto",
 ) -> int:
-    """Measure style on one thing by seven ways; a study that was stopped goes on where it was."""
+    """Measure style on one thing by eight ways; a study that was stopped goes on where it was."""
     study = FilterStudy(
         session=Session(device=device),
         filters=filters,

@@ -11,9 +11,10 @@ from cyclopts import Parameter
 from katazome.api import Session
 from katazome.cli.study_filters import part_of
 from katazome.collections.folders import classes_in
+from katazome.collections.names import called
+from katazome.errors import OptionError
 from katazome.networks.classifier import open_classifier
 from katazome.networks.segmenter import open_segmenter
-from katazome.studies.judge import Judge
 from katazome.studies.materials import MaterialStudy, contents_in
 
 
@@ -37,14 +38,16 @@ def materials(
     device: Annotated[str, Parameter(help="Where to compute: auto, cpu, cuda, cuda:N or mps")] = "auto",
 ) -> int:
     """Measure changed materials by segmenting again; a study that was stopped goes on where it was."""
+    if styles < 1:
+        raise OptionError(f"styles is {styles}; it must be at least 1")
     session, known = Session(device=device), classes_in(looks)
     segmenter = open_segmenter(Path(model), session.encoder.weights)
     study = MaterialStudy(
         session=session,
         model=segmenter,
-        judge=Judge.taught(open_classifier(), known),
+        classifier=open_classifier(),
         contents=[content for folder in set_ for content in contents_in(Path(folder))],
-        looks={name: some for name, some in known.items() if name in segmenter.classes},
+        looks={name: some for name, some in known.items() if called(name, segmenter.classes)},
         folder=Path(output),
         styles=styles,
         size=size,

@@ -6,6 +6,7 @@ regression in closed form.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from katazome.collections.folders import Source, load_square
+from katazome.errors import PictureError
 from katazome.networks.classifier import SIDE, Classifier
 from katazome.pictures.composite import composite
 from katazome.pictures.resize import resize
@@ -38,13 +40,23 @@ class Judge:
         asked: list[tuple[Tensor, int]] = []
         for number, name in enumerate(names):
             for place, source in enumerate(classes[name]):
-                row = _thought(classifier, load_square(source, SIDE))
+                try:
+                    row = _thought(classifier, load_square(source, SIDE))
+                except PictureError:
+                    continue  # one of many; the features' cache has named it
                 (learnt if place % KEPT_BACK else asked).append((row, number))
+        if not learnt:
+            raise PictureError("the judge has no picture to learn from; give more looks of each material")
         x = torch.cat([row for row, _ in learnt]).double()
         y = torch.eye(len(names), dtype=torch.float64)[[number for _, number in learnt]] - 1 / len(names)
         weight = torch.linalg.solve(x.T @ x + ridge * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y).float()
         right = sum(int((row @ weight).argmax()) == number for row, number in asked)
         return Judge(classifier, names, weight, right / max(1, len(asked)))
+
+    @property
+    def sha256(self) -> str:
+        """A hash of what was learnt."""
+        return hashlib.sha256(self.weight.numpy().tobytes()).hexdigest()
 
     def tells(self, picture: Tensor, mask: Tensor) -> str:
         """Return the material of what a mask (1, 1, H, W) shows of a picture (1, 3, H, W), the rest grey."""

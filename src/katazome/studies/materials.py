@@ -25,9 +25,10 @@ from torch import Tensor
 from katazome.api import Session, drain
 from katazome.collections.cache import drained
 from katazome.collections.folders import SUFFIXES, Source
-from katazome.errors import PictureError
+from katazome.errors import OptionError, PictureError
 from katazome.jobs.manifest import Case, Figures, Manifest
 from katazome.looks import typical
+from katazome.networks.classifier import Classifier
 from katazome.networks.segmenter import Segmenter
 from katazome.pictures.composite import composite
 from katazome.pictures.read import read
@@ -41,6 +42,7 @@ from katazome.regions.region import Region
 from katazome.studies.judge import Judge
 from katazome.studies.metrics import foreground_iu, mean_iu, pixel_accuracy
 from katazome.studies.report import markdown, write_csv, write_page
+from katazome.weights.catalogue import sha256_of
 
 WAYS = ("pasted", "guided", "joint")
 SCORES = ("pixel accuracy", "mean IU", "thing IU")
@@ -94,9 +96,11 @@ class MaterialStudy:
 
     session: Session
     model: Segmenter
-    judge: Judge
+    classifier: Classifier
+    """What the judge thinks with."""
     contents: Sequence[Content]
     looks: Mapping[str, Sequence[Source]]
+    """Pictures by material, of which the most typical are looks, and the judge learns from the others."""
     folder: Path
     styles: int = 2
     """How many looks of each material, the most typical first."""
@@ -105,21 +109,34 @@ class MaterialStudy:
     part: tuple[int, int] = (1, 1)
     say: Callable[[str], None] = field(default=lambda _: None)
 
+    def __post_init__(self) -> None:
+        """Raise what would stop the study on the way: :class:`OptionError`, :class:`PictureError`."""
+        for name in (*self.looks, *(content.material for content in self.contents)):
+            class_called(self.model, name)
+        for content in self.contents:
+            if not bool((read(content.mask).pixels > 0.5).any()):
+                raise PictureError(f"the mask '{content.mask}' is empty; there is nothing in it to change")
+        if not self.styles >= 1:
+            raise OptionError(f"styles is {self.styles}; it must be at least 1")
+
     @cached_property
     def manifest(self) -> Manifest:
         """All cases: every content with every look of every material."""
         cases = []
         for content in self.contents:
-            for material in self.looks:
-                for number in range(self.styles):
+            for material, looks in self._typical.items():
+                for number, look in enumerate(looks):
                     values = {
                         "content": content.name,
                         "from": content.material,
                         "to": material,
-                        "look": number,
+                        "look": sha256_of(look)[:12],
+                        "number": number,
+                        "model": self.model.sha256[:12],
+                        "judge": self.judge.sha256[:12],
+                        "mask": sha256_of(content.mask)[:12],
                         "size": self.size,
                         "iterations": self.iterations,
-                        "grey": self.model.facts.grey,
                     }
                     cases.append(Case(f"{content.name}-{material}-{number}", values))
         return Manifest(self.folder / "cases", cases)
@@ -129,13 +146,20 @@ class MaterialStudy:
         encoder = self.session.encoder
         return {name: drained(typical(encoder, some, self.styles)) for name, some in self.looks.items()}
 
+    @cached_property
+    def judge(self) -> Judge:
+        """The judge, who has seen none of the looks."""
+        taken = {path for looks in self._typical.values() for path in looks}
+        left = {name: [s for s in some if s.path not in taken] for name, some in self.looks.items()}
+        return Judge.taught(self.classifier, left)
+
     def run(self) -> str:
         """Measure what is missing of this part; return the report (Markdown) of all there is."""
         (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
         self.manifest.part(*self.part).run(self._measure, self.say)
         rows = self.manifest.results()
         write_csv(self.folder / "cases.csv", [_flat(row) for row in rows])
-        tables = {"By material": summary(rows, "to"), "By content": summary(rows, "content")}
+        tables = {"By material": summary(rows, "to"), "By content": summary(rows, "content")} if rows else {}
         head = (
             f"{len(rows)} of {len(self.manifest.cases)} cases; "
             f"the judge told {self.judge.accuracy:.0%} of pictures kept back."
@@ -152,7 +176,7 @@ class MaterialStudy:
 
     def _measure(self, case: Case) -> Figures:
         content = next(c for c in self.contents if c.name == case.values["content"])
-        look = self._typical[str(case.values["to"])][int(case.values["look"])]
+        look = self._typical[str(case.values["to"])][int(case.values["number"])]
         picture = read(content.picture)
         options: dict[str, Any] = {"size": self.size, "iterations": self.iterations, "method": "material"}
         whole = drain(self.session.prepare(picture, [look], **options)).tensor[:, :3]
