@@ -162,8 +162,9 @@ class Session:
                 options["init"] = init
             else:
                 options["init"], start = "file", init
-        if options.get("from_"):
-            options["where"] = place_of(options["from_"], options.get("where"))
+        from_ = options.get("from_")
+        if isinstance(from_, str) and from_:  # what else it may be the options themselves will say
+            options["where"] = place_of(from_, options.get("where"))
         segmenter = name_model(options, self.encoder.weights)
         asked = places(options, segmenter)
         name_filters(options, self.encoder.weights)
