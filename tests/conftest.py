@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from katazome.api import Session
+from katazome.networks.segmenter import Segmenter
 from katazome.weights.flavours import VGGWeights, open_vgg
+from tests.materials import taught
 from tests.tiny import tiny_vgg
 
 # The machine may be busy with other things: how long one example takes says nothing.
@@ -62,3 +64,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("time of each folder")
         for folder, seconds in sorted(_SECONDS.items()):
             terminalreporter.line(f"{folder:<24} {seconds:7.1f} s")
+
+
+@pytest.fixture(scope="session")
+def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
+    """A segmenter of two classes, fabric and stone, taught on the tiny network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KATAZOME_HOME", str(tmp_path_factory.mktemp("home")))
+        return taught(tmp_path_factory.mktemp("classes"))

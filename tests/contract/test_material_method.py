@@ -16,15 +16,7 @@ from katazome.losses.base import Window
 from katazome.losses.recognised import Recognised
 from katazome.networks.segmenter import Segmenter
 from tests.contract.test_methods import PAINTING, PHOTO
-from tests.materials import taught
 from tests.tiny import tiny_vgg
-
-
-@pytest.fixture(scope="module")
-def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KATAZOME_HOME", str(tmp_path_factory.mktemp("home")))
-        return taught(tmp_path_factory.mktemp("classes"))
 
 
 @pytest.fixture

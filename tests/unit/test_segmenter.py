@@ -20,20 +20,13 @@ from katazome.regions.grammar import parse
 from katazome.regions.materials import class_called, material_map, partition, sight_of
 from katazome.regions.region import Region
 from katazome.training.steps.segmenter import SegmenterOptions, split
-from tests.materials import coloured, taught
+from tests.materials import coloured
 from tests.tiny import tiny_vgg
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KATAZOME_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture(scope="module")
-def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KATAZOME_HOME", str(tmp_path_factory.mktemp("home")))
-        return taught(tmp_path_factory.mktemp("classes"))
 
 
 @pytest.fixture

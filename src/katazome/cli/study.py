@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+import re
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from katazome.errors import OptionError
+
+Output = Annotated[str, Parameter(name=["--output", "-o"], help="Folder of the report")]
+Size = Annotated[int, Parameter(help="Longest side, px")]
+Iterations = Annotated[int, Parameter(help="Iterations at the last scale")]
+Part = Annotated[str, Parameter(help="Which part of the cases to measure here: 2/5 is the second of five")]
+Device = Annotated[str, Parameter(help="Where to compute: auto, cpu, cuda, cuda:N or mps")]
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """Return the two numbers of ``2/5``; :class:`OptionError` for anything else."""
+    asked = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not asked:
+        raise OptionError(f"part is '{text}'; it must be two numbers, such as 2/5")
+    return int(asked[1]), int(asked[2])
+
 
 app = App(
     name="study",

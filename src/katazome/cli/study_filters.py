@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from katazome.api import Session
-from katazome.errors import OptionError
+from katazome.cli.study import Device, Iterations, Output, Part, Size, part_of
 from katazome.studies.filters import FilterStudy
 
 
@@ -28,13 +27,11 @@ def filters(
             negative_iterable="",
         ),
     ] = ("*",),
-    output: Annotated[str, Parameter(name=["--output", "-o"], help="Folder of the report")] = "report",
-    size: Annotated[int, Parameter(help="Longest side, px")] = 256,
-    iterations: Annotated[int, Parameter(help="Iterations at the last scale")] = 50,
-    part: Annotated[
-        str, Parameter(help="Which part of the cases to measure here: 2/5 is the second of five")
-    ] = "1/1",
-    device: Annotated[str, Parameter(help="Where to compute: auto, cpu, cuda, cuda:N or mps")] = "auto",
+    output: Output = "report",
+    size: Size = 256,
+    iterations: Iterations = 50,
+    part: Part = "1/1",
+    device: Device = "auto",
 ) -> int:
     """Measure style on one thing by eight ways; a study that was stopped goes on where it was."""
     study = FilterStudy(
@@ -52,11 +49,3 @@ def filters(
     )
     print(study.run())
     return 0
-
-
-def part_of(text: str) -> tuple[int, int]:
-    """Return the two numbers of ``2/5``; :class:`OptionError` for anything else."""
-    asked = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not asked:
-        raise OptionError(f"part is '{text}'; it must be two numbers, such as 2/5")
-    return int(asked[1]), int(asked[2])

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from katazome.api import Session
-from katazome.cli.study_filters import part_of
+from katazome.cli.study import Device, Iterations, Output, Part, Size, part_of
 from katazome.collections.folders import classes_in
 from katazome.collections.names import called
 from katazome.errors import OptionError
@@ -28,14 +28,12 @@ def materials(
         list[str], Parameter(help="Folder of class folders: looks, and what the judge learns from")
     ],
     model: Annotated[str, Parameter(help="The segmenter, trained on other pictures")],
-    output: Annotated[str, Parameter(name=["--output", "-o"], help="Folder of the report")] = "report",
+    output: Output = "report",
     styles: Annotated[int, Parameter(help="How many looks of each material, the most typical first")] = 2,
-    size: Annotated[int, Parameter(help="Longest side, px")] = 256,
-    iterations: Annotated[int, Parameter(help="Iterations at the last scale")] = 50,
-    part: Annotated[
-        str, Parameter(help="Which part of the cases to measure here: 2/5 is the second of five")
-    ] = "1/1",
-    device: Annotated[str, Parameter(help="Where to compute: auto, cpu, cuda, cuda:N or mps")] = "auto",
+    size: Size = 256,
+    iterations: Iterations = 50,
+    part: Part = "1/1",
+    device: Device = "auto",
 ) -> int:
     """Measure changed materials by segmenting again; a study that was stopped goes on where it was."""
     if styles < 1:
