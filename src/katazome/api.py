@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+import katazome.methods.attribute
 import katazome.methods.filters
 import katazome.methods.gatys
 import katazome.methods.material
@@ -23,18 +24,21 @@ from katazome.collections.cache import drained
 from katazome.descent.checkpoint import read_checkpoint
 from katazome.descent.loop import Checkpoint, Step
 from katazome.device import keep_heap, resolve_device
+from katazome.directions import Folder, Sets, direction_of
 from katazome.errors import OptionError, PictureError
 from katazome.looks import check_place, look_of, place_of
 from katazome.methods.base import Engine, Inputs, Method, get_method, list_methods
 from katazome.methods.options import DescentOptions
+from katazome.networks.faces import open_faces
 from katazome.networks.vgg import Encoder
-from katazome.pictures.read import PictureLike
+from katazome.pictures.read import PictureLike, read
 from katazome.pictures.resize import parse_size
 from katazome.pictures.write import encode, to_image, write
-from katazome.placing import name_filters, name_model, places, read_inputs
+from katazome.placing import name_filters, name_model, places, read_canvas, read_inputs
 from katazome.recipe import Recipe, make_recipe
+from katazome.statistics.direction import Direction
 from katazome.weights.flavours import VGGWeights, open_vgg
-from katazome.work import Work, decided, on_device, stored, stored_model
+from katazome.work import Work, decided, on_device, stored, stored_direction, stored_model
 
 __all__ = [
     "DEFAULT_METHOD",
@@ -42,6 +46,7 @@ __all__ = [
     "Result",
     "Session",
     "Work",
+    "attribute",
     "drain",
     "get_method",
     "list_methods",
@@ -152,9 +157,13 @@ class Session:
         preset: str | None = None,
         init: PictureLike | None = None,
         preview: bool = False,
+        direction: Direction | None = None,
         **options: Any,
     ) -> Work:
-        """Read the pictures, check the options and lay out the work without beginning it."""
+        """Read the pictures, check the options and lay out the work without beginning it.
+
+        ``direction`` is for the method ``attribute``, which takes no styles.
+        """
         chosen = get_method(method)
         start: PictureLike | None = None
         if init is not None:
@@ -171,6 +180,10 @@ class Session:
         resolved = chosen.resolve(options, preset, self.encoder.weights.flavour)
         if chosen.content and content is None:
             raise OptionError(f"{method} restyles a picture; give a content picture")
+        if not chosen.styled:
+            assert content is not None
+            inputs = replace(read_canvas(read(content), asked), direction=direction)
+            return self._work(chosen, resolved, inputs)
         own = chosen.where(resolved, Engine(self.encoder, self.device))
         inputs = replace(read_inputs(content, styles, start, resolved, asked, own), segmenter=segmenter)
         if preview:
@@ -181,6 +194,7 @@ class Session:
         task = method.build(inputs, options, Engine(self.encoder, self.device))
         weights = self.encoder.weights
         models = [] if inputs.segmenter is None else [("model", inputs.segmenter.sha256)]
+        models += [] if inputs.direction is None else [("direction", inputs.direction.sha256)]
         precision = "+".join(dict.fromkeys(str(s.dtype).removeprefix("torch.") for s in task.walk))
         recipe = make_recipe(
             method=method.name,
@@ -226,6 +240,28 @@ class Session:
         styles = drained(look_of(lambda: self.encoder, to=to, looks=folders, look=look, blended=blended))
         return drain(self.prepare(content, styles, method="material", from_=from_, to=to, **options))
 
+    def attribute(
+        self,
+        content: PictureLike,
+        *,
+        faces: Folder | None = None,
+        attributes: Folder | None = None,
+        target: Folder | None = None,
+        source: Folder | None = None,
+        preset: str | None = None,
+        **options: Any,
+    ) -> Result:
+        """Give a face an attribute, or take one away; see :func:`attribute`."""
+        sets = Sets(faces=faces, attributes=attributes, target=target, source=source)
+        resolved = get_method("attribute").resolve(options, preset, self.encoder.weights.flavour)
+        picture = read(content)
+        path = Path(content) if isinstance(content, str | os.PathLike) else None
+        work = direction_of(lambda: self.encoder, open_faces, picture, path, sets, resolved)
+        direction, _ = drained(work)
+        return drain(
+            self.prepare(picture, (), method="attribute", preset=preset, direction=direction, **options)
+        )
+
     def resume(self, path: str | os.PathLike[str]) -> tuple[Work, Checkpoint, dict[str, Any]]:
         """Return the work of a checkpoint, where it stands, and its caller's header.
 
@@ -243,6 +279,8 @@ class Session:
         inputs = Inputs.of([(p["role"], stored(p, n, extra)) for n, p in enumerate(header["pictures"])])
         if header.get("model"):
             inputs = replace(inputs, segmenter=stored_model(header["model"], extra, weights))
+        if header.get("direction"):
+            inputs = replace(inputs, direction=stored_direction(header["direction"], extra))
         work = self._work(method, options, inputs)
         return work, on_device(checkpoint, self.device), dict(header["caller"])
 
@@ -328,6 +366,24 @@ def material(
     ...                          to="stone", looks="materials/")  # doctest: +SKIP
     """
     return Session(device=device, weights=weights, heap=False).material(content, **options)
+
+
+def attribute(
+    content: PictureLike,
+    *,
+    device: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Result:
+    """Give a face an attribute, or take one away, by two sets of pictures and without training.
+
+    The sets come from ``faces``, a folder of faces with a table of ``attributes`` (by default the one in or
+    beside it), of which ``add`` and ``remove`` name what is to change; or from two folders, ``target`` and
+    ``source``. All else are options of the method ``attribute``, such as ``strength`` and ``neighbours``.
+
+    >>> made = katazome.attribute("face.jpg", faces="lfw/", add="Smiling")  # doctest: +SKIP
+    """
+    return Session(device=device, weights=weights, heap=False).attribute(content, **options)
 
 
 def texture(

@@ -156,6 +156,17 @@ def read_inputs(
     return Inputs(canvas, tuple(placed), None if start is None else read(start))
 
 
+def read_canvas(content: Picture, asked: Places, feather: float = 0.0) -> Inputs:
+    """Return the inputs of a method that takes no style: the picture, and the map of where it may change.
+
+    Raises :class:`RegionError` for a region that is empty or cannot be made.
+    """
+    if isinstance(asked.where, Everything):
+        return Inputs(content, ())
+    found = _as_picture(asked.where, feathered(map_of(asked.where, content), feather))
+    return Inputs(content, (Placement((), found),))
+
+
 def _noted(canvas: Picture, size: str) -> Picture:
     """Return the content, with a note where it will be stretched."""
     height, width = canvas.native

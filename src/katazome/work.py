@@ -18,9 +18,11 @@ from katazome.networks.segmenter import Segmenter, segmenter_of
 from katazome.objective.plan import Plan
 from katazome.pictures.read import Picture, read
 from katazome.recipe import Recipe
+from katazome.statistics.direction import Direction
 from katazome.weights.flavours import VGGWeights
 
 _MODEL = "model."
+_DIRECTION = "direction."
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,14 @@ class Work:
                 extra[f"{number}.pixels"] = picture.pixels
                 if picture.alpha is not None:
                     extra[f"{number}.alpha"] = picture.alpha
-        model = self.inputs.segmenter
+        model, direction = self.inputs.segmenter, self.inputs.direction
         if model is not None:
             extra |= {_MODEL + name: tensor for name, tensor in model.tensors().items()}
+        if direction is not None:
+            extra |= {_DIRECTION + name: tensor for name, tensor in direction.tensors().items()}
         facts = {
             "model": None if model is None else model.facts.to_json(),
+            "direction": None if direction is None else direction.to_json(),
             "method": self.method.name,
             "options": decided(self.options, self.plan),
             "pictures": pictures,
@@ -83,9 +88,21 @@ def stored_model(facts: dict[str, Any], extra: dict[str, Tensor], weights: VGGWe
         ) from error
 
 
+def stored_direction(facts: dict[str, Any], extra: dict[str, Tensor]) -> Direction:
+    """Return the direction as :meth:`Work.save` stored it; :class:`PictureError` when it is damaged."""
+    tensors = {name.removeprefix(_DIRECTION): t for name, t in extra.items() if name.startswith(_DIRECTION)}
+    try:
+        return Direction.of(tensors, facts)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PictureError(
+            f"the direction in the checkpoint is damaged ({error}); start the work again"
+        ) from error
+
+
 def decided(options: Any, plan: Plan) -> dict[str, Any]:
     """Return options as JSON with ``auto`` tiles as they were decided: later, memory may look otherwise."""
-    return {**options.to_json(), "tile": "off" if plan.tile is None else str(plan.tile)}
+    values: dict[str, Any] = options.to_json()
+    return {**values, "tile": "off" if plan.tile is None else str(plan.tile)} if "tile" in values else values
 
 
 def on_device(checkpoint: Checkpoint, device: torch.device) -> Checkpoint:

@@ -27,8 +27,11 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 """What a method cannot do without."""
 
-every_method = pytest.mark.parametrize("method", list_methods(), ids=lambda m: m.name)
-restyling = pytest.mark.parametrize("method", [m for m in list_methods() if m.content], ids=lambda m: m.name)
+STYLED = [m for m in list_methods() if m.styled]
+"""The others are tested in a file of their own."""
+
+every_method = pytest.mark.parametrize("method", STYLED, ids=lambda m: m.name)
+restyling = pytest.mark.parametrize("method", [m for m in STYLED if m.content], ids=lambda m: m.name)
 both_optimisers = pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 
 
@@ -232,7 +235,7 @@ def test_bfloat16_is_close(session: Session, method: Method) -> None:
     assert coarse[-1].loss < coarse[0].loss
 
 
-PRESETS = [(m, preset) for m in list_methods() for preset in m.presets]
+PRESETS = [(m, preset) for m in STYLED for preset in m.presets]
 
 
 @pytest.mark.parametrize(("method", "preset"), PRESETS, ids=[f"{m.name}-{p}" for m, p in PRESETS])
@@ -265,7 +268,7 @@ def test_no_strength_leaves_the_picture_alone(session: Session, method: Method) 
     assert not torch.allclose(result(laid_out(session, method, strength=0.2)), PHOTO, atol=0.05)
 
 
-OPTIONS = [(m, f.name) for m in list_methods() for f in fields(m.options)]
+OPTIONS = [(m, f.name) for m in STYLED for f in fields(m.options)]
 NOT_INIT = [(m, n) for m, n in OPTIONS if n != "init"]  # what is no word for a start is a picture
 each_option_but_init = pytest.mark.parametrize(
     ("method", "name"), NOT_INIT, ids=[f"{m.name}-{n}" for m, n in NOT_INIT]

@@ -22,6 +22,7 @@ from katazome.losses.style import GramStyle, Look, LookStatistics, gram_loss
 from katazome.networks.vgg import Encoder, EncoderSettings
 from katazome.objective.whole import Objective, Octave, feature_maps, gather
 from katazome.pictures.resize import shrink, shrink_five_tap
+from katazome.statistics.direction import RunningMean, norm, pushed
 from katazome.statistics.gram import gram_sum, position_sum
 from katazome.statistics.guides import carry
 from katazome.weights.flavours import VGGWeights
@@ -179,3 +180,34 @@ def test_tiles_are_the_whole_at_512_in_float32(vgg, shared):
     print(f"tiles against whole: {relative(tiled.gradient, whole.gradient):.1e} of the gradient")
     assert relative(tiled.gradient[:, :, band], whole.gradient[:, :, band]) < 1e-4
     assert relative(tiled.gradient[..., band], whole.gradient[..., band]) < 1e-4
+
+
+@PRECISIONS
+def test_lengths_and_steps_of_feature_interpolation(
+    known: dict[str, Any], shared: Path, vgg: VGGWeights, dtype: torch.dtype, tolerance: float
+) -> None:
+    facts = known["dfi"]
+    found = []
+    for name in facts["faces"]:
+        with Image.open(shared / "data" / "lfw" / name.rpartition("_")[0] / name) as image:
+            rgb = np.asarray(image.convert("RGB"), dtype=np.float64) / 255
+        top, left = (rgb.shape[0] - 128) // 2, (rgb.shape[1] - 128) // 2
+        crop = torch.from_numpy(rgb[top : top + 128, left : left + 128].transpose(2, 0, 1).copy())[None]
+        found.append(feature_maps(encoder(vgg, dtype), crop.to(dtype), list(facts["layers"])))
+    target, source = RunningMean(), RunningMean()
+    for features in found[1:4]:
+        target.add(features)
+    for features in found[4:]:
+        source.add(features)
+    own, to, from_ = found[0], target.maps(), source.maps()
+    way = {name: to[name] - from_[name] for name in own}
+    # Means run in float32, whatever comes in; that is what the tolerance of the rest is for.
+    rough = max(tolerance, 1e-5)
+    asked = pushed("layer", 0.4, own, way)
+    for name, values in facts["layers"].items():
+        close(norm([own[name]]), values["phi_norm"], tolerance)
+        close(norm([way[name]]), values["w_norm"], rough)
+        close((own[name] - asked[name]).double().square().mean(), values["loss_at_input_alpha_0_4"], rough)
+        alone = {name: way[name]}
+        step = pushed("beta", 1.0, {name: torch.zeros_like(own[name])}, alone)[name]
+        close(step.double().norm() / way[name].double().norm(), values["beta_scale"], rough)

@@ -25,6 +25,7 @@ NAMES = [
     "Step",
     "WeightsError",
     "Work",
+    "attribute",
     "get_method",
     "list_methods",
     "material",

@@ -164,6 +164,17 @@ def drive(sink: Sink, show: Show, resume: Checkpoint | None = None, *, quiet: bo
     raise AssertionError("the stream ended without a last step")
 
 
+def finished(steps: Iterator[Step], show: Show, interrupt: Interrupt) -> Step | None:
+    """Run steps to their end and return the last; None where they were interrupted."""
+    for step in steps:
+        show.step(step)
+        if step.last:
+            return step
+        if interrupt.asked:
+            return None
+    raise AssertionError("the stream ended without a last step")
+
+
 @contextmanager
 def _last_saved(sink: Sink, show: Show) -> Iterator[None]:
     """Where the work is ended at once, say what there is to go on from."""
@@ -177,7 +188,8 @@ def _last_saved(sink: Sink, show: Show) -> Iterator[None]:
 
 def _done(output: str, step: Step) -> str:
     where = "standard output" if output == "-" else output
-    return f"{where}: {step.width} x {step.height} px after {duration(step.seconds)}"
+    height, width = step.picture.shape[2:]
+    return f"{where}: {width} x {height} px after {duration(step.seconds)}"
 
 
 def _stopped(sink: Sink, step: Step) -> str:

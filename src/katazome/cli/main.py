@@ -55,6 +55,17 @@ app.command(
     "  katazome material cup.jpg --where object:cup --look rust.jpg -o out.png",
 )
 app.command(
+    "katazome.cli.attribute:attribute",
+    name="attribute",
+    usage="Usage: katazome attribute PHOTO --faces DIR --add ATTRIBUTE [-o OUT] [OPTIONS]",
+    help="Give a face an attribute, or take one away, by two sets of faces and without training.",
+    help_epilogue="Examples:\n"
+    "  katazome attribute face.jpg --faces lfw/ --add Smiling -o out.png\n"
+    "  katazome attribute face.jpg --faces lfw/ --remove Eyeglasses --strengths 0.2,0.4,0.6 -o sheet.png\n"
+    "  katazome attribute shoe.jpg --target boots/ --source shoes/ --no-align -o out.png\n"
+    "  katazome attribute --list --faces lfw/",
+)
+app.command(
     "katazome.cli.stylize:texture",
     name="texture",
     usage="Usage: katazome texture SOURCE... [-o OUT] [OPTIONS]",
@@ -84,8 +95,19 @@ app.command("katazome.cli.train:app", name="train", help="Train small networks o
 app.command("katazome.cli.weights:app", name="weights", help="List, fetch and verify the networks' files.")
 app.command("katazome.cli.study:app", name="study", help="The measured experiments.")
 
-_COMMANDS = ("stylize", "material", "texture", "resume", "segment", "filters", "train", "weights", "study")
-_OPTIONED = ("stylize", "material", "texture", "resume")
+_COMMANDS = (
+    "stylize",
+    "material",
+    "attribute",
+    "texture",
+    "resume",
+    "segment",
+    "filters",
+    "train",
+    "weights",
+    "study",
+)
+_OPTIONED = ("stylize", "material", "attribute", "texture", "resume")
 _FLAGS = ("--help", "-h", "--version")
 
 

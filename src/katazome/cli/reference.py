@@ -13,7 +13,14 @@ from typing import Any
 
 from katazome.api import DEFAULT_METHOD, list_methods
 from katazome.cli import declare
-from katazome.cli.settings import MaterialSettings, ResumeSettings, StylizeSettings, WorkSettings
+from katazome.cli.settings import (
+    AttributeSettings,
+    MakingSettings,
+    MaterialSettings,
+    ResumeSettings,
+    StylizeSettings,
+    WorkSettings,
+)
 from katazome.cli.train_segmenter import SegmenterSettings
 from katazome.methods.base import Method
 from katazome.methods.options import StyleOptions
@@ -63,6 +70,10 @@ def reference() -> str:
             "Beside the options of the method `material`, and those of `stylize` above:",
             "",
             *_options(MaterialSettings, without=WorkSettings),
+            *_section("The command line: `attribute`"),
+            "Beside the options of the method `attribute`, and those of `stylize` above but for `--preview`:",
+            "",
+            *_options(AttributeSettings, without=MakingSettings),
             *_section("The command line: `train segmenter`"),
             *_options(SegmenterSettings),
             *_options(SegmenterOptions)[2:],

@@ -52,8 +52,8 @@ class Common(WithNetwork):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkSettings(Common):
-    """A new piece of work."""
+class MakingSettings(Common):
+    """A new piece of work, whatever it is made from."""
 
     depth: int = option(8, help="Bits a sample: 8, or 16 (PNG and TIFF)", group="Output")
     recipe: bool = option(
@@ -68,8 +68,14 @@ class WorkSettings(Common):
         group="Output",
     )
     plan: bool = option(False, help="Say size, memory and time expected, and stop", group="Output")
-    preview: bool = option(False, help="Make a small picture that foretells the large one", group="Picture")
     preset: str | None = option(None, help="Named settings; options given here count more", group="Look")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkSettings(MakingSettings):
+    """A new piece of work with styles."""
+
+    preview: bool = option(False, help="Make a small picture that foretells the large one", group="Picture")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +98,35 @@ class MaterialSettings(WorkSettings):
     look: str = option("", help="Picture of what it becomes, instead of --to and --looks", group="Look")
     blended: int = option(
         1, help="How many of the most typical pictures make the look together; 0: all", low=0, group="Look"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributeSettings(MakingSettings):
+    """A face that is given an attribute."""
+
+    faces: str | None = option(
+        None, help="Folder of a collection of faces, out of which the two sets are chosen", group="Look"
+    )
+    attributes: str | None = option(
+        None,
+        help="Table of the collection's attributes (LFW's layout, CelebA's, or CSV). Open: the one in or "
+        "beside the folder, probabilities before 0 and 1",
+        group="Look",
+    )
+    target: str | None = option(
+        None, help="Folder of pictures that have it, instead of --faces", group="Look"
+    )
+    source: str | None = option(None, help="Folder of pictures that have it not", group="Look")
+    strengths: tuple[float, ...] | None = option(
+        None, help="Several strengths, such as 0.1,0.3,0.5: a contact sheet of all", group="Look"
+    )
+    list_: bool = option(False, help="List the attributes of the collection, and stop", group="Output")
+    sets: str | None = option(
+        None, help="Also write a contact sheet of both sets into this file", group="Output"
+    )
+    debug: bool = option(
+        False, help="Say how long features and their difference are, by layer", group="Output"
     )
 
 

@@ -55,3 +55,9 @@ app.command(
     help_epilogue="Example:\n"
     "  katazome study materials --set fmd/ --looks materials/ --model m.safetensors -o report/",
 )
+app.command(
+    "katazome.cli.study_attributes:attributes",
+    name="attributes",
+    help="Faces that were made to smile, judged: the second source document's claims.",
+    help_epilogue="Example:\n  katazome study attributes --faces lfw/ -o report/",
+)

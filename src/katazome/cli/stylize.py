@@ -13,7 +13,15 @@ import torch
 from katazome.api import DEFAULT_METHOD, Session, Work
 from katazome.cli import declare
 from katazome.cli.drive import Sink, drive
-from katazome.cli.settings import Caller, MaterialSettings, ResumeSettings, StylizeSettings, WorkSettings
+from katazome.cli.settings import (
+    AttributeSettings,
+    Caller,
+    MakingSettings,
+    MaterialSettings,
+    ResumeSettings,
+    StylizeSettings,
+    WorkSettings,
+)
 from katazome.cli.show import show_for
 from katazome.descent.checkpoint import checkpoint_path, read_header
 from katazome.descent.loop import Checkpoint
@@ -26,7 +34,7 @@ from katazome.regions.grammar import parse_placement
 
 
 def _by_method(*, content: bool) -> dict[str, type[Options]]:
-    methods = [m for m in list_methods() if m.content == content]
+    methods = [m for m in list_methods() if m.styled and m.content == content]
     methods.sort(key=lambda m: m.name != DEFAULT_METHOD)
     return {m.name: m.options for m in methods}
 
@@ -62,7 +70,7 @@ def make(
 ) -> int:
     """Do what a command was asked for: the work laid out, foretold, run, its result written."""
     options = {k: v for k, v in given.items() if k not in declare.declared({"": type(settings)})}
-    _check_options(method, settings.preset, options)
+    check_options(method, settings.preset, options)
     options = declare.values_of(method.options, options)
     inputs = [*([] if content is None else [content]), *styles, *_start_file(options)]
     if inputs.count("-") > 1:
@@ -76,7 +84,7 @@ def make(
             if settings.output is not None
             else _made_name(content, [*styles, *placed, *(["preview"] if settings.preview else [])])
         )
-        _check_output(output, settings)
+        check_output(output, settings)
     session = Session(device=settings.device, weights=settings.network())
     work = session.prepare(
         content,
@@ -86,6 +94,11 @@ def make(
         preview=settings.preview,
         **options,
     )
+    return carry_out(work, session, output, settings)
+
+
+def carry_out(work: Work, session: Session, output: str, settings: MakingSettings) -> int:
+    """Run work that is laid out and write its result, or foretell it where no more was asked."""
     caller = Caller(
         output="-" if output == "-" else Path(output).name,
         depth=settings.depth,
@@ -114,7 +127,7 @@ def _run(sink: Sink, session: Session, resume: Checkpoint | None = None, *, quie
     return drive(sink, show_for(sink.work.plan, seconds, quiet=quiet), resume, quiet=quiet)
 
 
-def _check_options(method: Method, preset: str | None, options: Mapping[str, Any]) -> None:
+def check_options(method: Method, preset: str | None, options: Mapping[str, Any]) -> None:
     """Name the methods that have what the chosen one has not."""
     own = declare.declared({"": method.options})
     for name in options:
@@ -145,7 +158,8 @@ def _made_name(content: str | None, styles: Sequence[str]) -> str:
     return default_name("picture" if content == "-" else Path(content).stem or "picture", stems)
 
 
-def _check_output(output: str, settings: WorkSettings) -> None:
+def check_output(output: str, settings: MakingSettings) -> None:
+    """Raise what would keep the result from being written, before there is one."""
     path = check_target(output, overwrite=settings.overwrite, depth=settings.depth)
     if path is None:
         if settings.save_every:
@@ -243,6 +257,7 @@ CLASSES: Mapping[str, declare.Classes] = {
     "texture": _GROWING,
     "resume": {"": ResumeSettings},
     "material": {"": MaterialSettings, "material": get_method("material").options},
+    "attribute": {"": AttributeSettings, "attribute": get_method("attribute").options},
 }
 """The option classes of each command that makes pictures."""
 
@@ -255,7 +270,7 @@ stylize = declare.command(
     CLASSES["stylize"],
     {
         "method": ": " + " | ".join(m for m in _RESTYLING if m),
-        "preset": _presets([m for m in list_methods() if m.content]),
+        "preset": _presets([m for m in list_methods() if m.styled and m.content]),
     },
 )
 

@@ -72,6 +72,11 @@ class Features:
         """Return rows (len(indices), *shape) float32, read from the disk now."""
         return torch.from_numpy(self._rows[[self._places[i] for i in indices]].astype(np.float32))
 
+    def heads(self, indices: Sequence[int], length: int) -> Tensor:
+        """Return the first ``length`` numbers of rows (D,): (len(indices), length) float32."""
+        rows = self._rows[[self._places[i] for i in indices], :length]
+        return torch.from_numpy(rows.astype(np.float32))
+
 
 @dataclass(frozen=True)
 class FeatureCache:

@@ -23,7 +23,12 @@ def called(word: str, names: Sequence[str]) -> str | None:
 
 def _plain(word: str) -> str:
     return " ".join(
-        unicodedata.normalize("NFKC", word).casefold().replace("_", " ").replace("-", " ").split()
+        unicodedata.normalize("NFKC", word)
+        .casefold()
+        .replace("_", " ")
+        .replace("-", " ")
+        .replace("'", "")
+        .split()
     )
 
 

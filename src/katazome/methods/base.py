@@ -23,6 +23,7 @@ from katazome.objective.plan import Plan
 from katazome.options import Options
 from katazome.pictures.read import Picture
 from katazome.regions.region import Region
+from katazome.statistics.direction import Direction
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Inputs:
     start: Picture | None = None
     segmenter: Segmenter | None = None
     """The model that tells materials apart, for methods that ask it."""
+    direction: Direction | None = None
+    """The way from one set of pictures to another, for methods that go it."""
 
     @property
     def styles(self) -> tuple[Style, ...]:
@@ -171,7 +174,7 @@ def _anywhere(options: Any, engine: Engine) -> None:  # noqa: ARG001
 
 @dataclass(frozen=True)
 class Method:
-    """A registered method. ``content`` says whether it restyles a content picture."""
+    """A registered method. ``content`` says whether it changes a picture, ``styled`` whether by styles."""
 
     name: str
     summary: str
@@ -179,6 +182,7 @@ class Method:
     build: Build
     content: bool
     presets: Mapping[str, Preset]
+    styled: bool = True
     where: Where = _anywhere
 
     def resolve(self, explicit: Mapping[str, Any], preset: str | None, flavour: str) -> Any:
@@ -208,6 +212,7 @@ def register(
     summary: str,
     options: type[Options],
     content: bool = True,
+    styled: bool = True,
     presets: Mapping[str, Preset] | None = None,
     where: Where = _anywhere,
 ) -> Callable[[Build], Build]:
@@ -216,7 +221,7 @@ def register(
     def add(build: Build) -> Build:
         if name in _METHODS:
             raise MethodError(f"a method named '{name}' is registered already")
-        _METHODS[name] = Method(name, summary, options, build, content, presets or {}, where)
+        _METHODS[name] = Method(name, summary, options, build, content, presets or {}, styled, where)
         return build
 
     return add

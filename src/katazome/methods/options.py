@@ -39,8 +39,57 @@ def moment_option(default: float) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DescentOptions(Options):
-    """Options of every method that optimises a picture."""
+class WalkOptions(Options):
+    """How a picture is optimised, whatever it is to become."""
+
+    optimizer: str = option(
+        "lbfgs", help="How the picture is optimised", choices=("lbfgs", "adam"), group="Work"
+    )
+    precondition: bool = option(
+        True,
+        help="Let L-BFGS move large forms as fast as fine ones; plain L-BFGS makes grain first",
+        group="Work",
+    )
+    precision: str = option(
+        "auto",
+        help="Arithmetic of the network; auto takes bfloat16 where it is fast and ends in float32",
+        choices=("auto", "float32", "bfloat16"),
+        group="Work",
+    )
+    seed: int = option(
+        0, help="Seed of the random start", low=0, high=2**63 - 1, aliases=("random-seed",), group="Work"
+    )
+    smoothness: float = option(
+        0.0,
+        help="Weight of the squared difference of neighbouring pixels, per pixel",
+        low=0,
+        aliases=("tv-weight",),
+        group="Weights",
+    )
+    gamut_weight: float = option(
+        WEIGHT,
+        help="Weight of the mean squared excess of pixels over the range that can be written",
+        low=0,
+        group="Weights",
+    )
+    pooling: str = option(
+        "max",
+        help="Pooling of the network",
+        choices=("max", "average"),
+        aliases=("pooling-type",),
+        group="Weights",
+    )
+    padding: str = option(
+        "reflect",
+        help="What the network sees beyond the border",
+        choices=("reflect", "zeros", "replicate"),
+        group="Weights",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescentOptions(WalkOptions):
+    """Options of every method that gives a picture a look."""
 
     size: str = option(
         "512",
@@ -82,43 +131,13 @@ class DescentOptions(Options):
         high=12,
         group="Work",
     )
-    optimizer: str = option(
-        "lbfgs", help="How the picture is optimised", choices=("lbfgs", "adam"), group="Work"
-    )
-    precondition: bool = option(
-        True,
-        help="Let L-BFGS move large forms as fast as fine ones; plain L-BFGS makes grain first",
-        group="Work",
-    )
-    precision: str = option(
-        "auto",
-        help="Arithmetic of the network; auto takes bfloat16 where it is fast and ends in float32",
-        choices=("auto", "float32", "bfloat16"),
-        group="Work",
-    )
     tile: str = option(
         "auto",
         help="Side of tiles in pixels, off, or auto: tiles when the whole would not fit in memory",
         group="Work",
     )
-    seed: int = option(
-        0, help="Seed of the random start", low=0, high=2**63 - 1, aliases=("random-seed",), group="Work"
-    )
-    smoothness: float = option(
-        0.0,
-        help="Weight of the squared difference of neighbouring pixels, per pixel",
-        low=0,
-        aliases=("tv-weight",),
-        group="Weights",
-    )
     smoothness_as_sum: bool = option(
         False, help="Sum the smoothness over pixels instead, as eq. 6 of the first source", group="Weights"
-    )
-    gamut_weight: float = option(
-        WEIGHT,
-        help="Weight of the mean squared excess of pixels over the range that can be written",
-        low=0,
-        group="Weights",
     )
     style_layers: tuple[str, ...] = option(
         STYLE_LAYERS, help="Layers whose statistics make the look", group="Weights"
@@ -131,22 +150,9 @@ class DescentOptions(Options):
         aliases=("style-layer-weights",),
         group="Weights",
     )
-    pooling: str = option(
-        "max",
-        help="Pooling of the network",
-        choices=("max", "average"),
-        aliases=("pooling-type",),
-        group="Weights",
-    )
-    padding: str = option(
-        "reflect",
-        help="What the network sees beyond the border",
-        choices=("reflect", "zeros", "replicate"),
-        group="Weights",
-    )
 
     def __post_init__(self) -> None:
-        Options.__post_init__(self)
+        WalkOptions.__post_init__(self)
         for name in self.style_layers:
             tap(name)
         if not self.style_layers:
@@ -195,7 +201,7 @@ class StyleOptions(DescentOptions):
     )
     where: str = option(
         "everything",
-        help="Part of the content that is restyled: everything, object:NAME, material:NAME, salient, "
+        help="Part of the content that is restyled: everything, face, object:NAME, material:NAME, salient, "
         "mask:FILE, filters:FILE, transparent, not:REGION, (A and B), (A or B)",
         group="Where",
     )

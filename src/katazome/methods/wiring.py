@@ -14,10 +14,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from katazome.descent.optimisers import LBFGS, Adam, Optimiser
-from katazome.descent.preconditioner import Preconditioner
+from katazome.descent.optimisers import Optimiser
 from katazome.descent.scales import COARSEST, Stage, scale_sizes, stages
-from katazome.device import generator, supports_bfloat16
+from katazome.device import generator
 from katazome.errors import MethodError, OptionError, RegionError
 from katazome.losses.base import Loss
 from katazome.losses.content import Content
@@ -28,6 +27,7 @@ from katazome.methods.base import Engine, Inputs, Task
 from katazome.methods.hooks import Beside, Mix
 from katazome.methods.layers import Layer, Placed, areas_of, grey, map_in, prepared_style, shrinker
 from katazome.methods.options import DescentOptions, StyleOptions
+from katazome.methods.walking import FINE_SHARE, HISTORY, dtypes_of, optimiser_of
 from katazome.networks.vgg import Encoder, deepest, smallest_side, tap
 from katazome.objective.plan import Leg, choose_history, choose_tile, foretell
 from katazome.objective.whole import Held, Objective, Octave, feature_maps, gather
@@ -35,9 +35,6 @@ from katazome.pictures.colour import match_colour, with_luma_of
 from katazome.pictures.composite import composite
 from katazome.pictures.resize import parse_size, resize
 from katazome.statistics.guides import Guides, carry
-
-FINE_SHARE = 0.25
-"""Part of the last scale that runs in float32 under ``auto``: bfloat16 has found the way by then."""
 
 REGION_SHARE = 0.75
 """Of the walk's smallest side, so many pixels across must the smallest region be: a thing that is a spot at
@@ -47,9 +44,6 @@ STEEPER = 8.0
 """A soft edge is so much steeper while the picture is made than at the end. Were it the same, the look where
 a little of the result mixes with much of the original would be reached by colours without measure: a bright
 fringe."""
-
-HISTORY = 10
-"""L-BFGS pairs; more gained nothing measurable, and each costs two pictures of memory."""
 
 
 @dataclass(frozen=True)
@@ -301,12 +295,7 @@ class Wiring:
     @cached_property
     def dtypes(self) -> tuple[torch.dtype, torch.dtype]:
         """Precision of the coarse part and of the last part."""
-        choice = self.options.precision
-        if choice == "auto":
-            fast = supports_bfloat16(self.engine.device)
-            return (torch.bfloat16 if fast else torch.float32), torch.float32
-        dtype = torch.float32 if choice == "float32" else torch.bfloat16
-        return dtype, dtype
+        return dtypes_of(self.options, self.engine.device)
 
     @cached_property
     def taps(self) -> tuple[str, ...]:
@@ -378,13 +367,9 @@ class Wiring:
         return Task(self, self.walk, self._optimiser, self.finish, plan)
 
     def _optimiser(self) -> Optimiser:
-        if self.options.optimizer == "adam":
-            return Adam()
         # Steps are measured over the whole picture; what is held outside a region does not move.
         moving = 1.0 if self.region is None else float(_steeper(self.region).square().mean().sqrt())
-        first, longest = LBFGS.first_step * moving, LBFGS.longest_step * moving
-        precondition = Preconditioner(self.wrap) if self.options.precondition else None
-        return LBFGS(self.history, first, longest, precondition)
+        return optimiser_of(self.options, self.history, moving=moving, wrap=self.wrap)
 
 
 def _steeper(region: Tensor) -> Tensor:

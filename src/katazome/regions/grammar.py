@@ -4,7 +4,7 @@
     part    =  "not:" part  |  "not" part  |  "(" region ")"  |  word  |  word ":" name
     name    =  characters without spaces, quotes, brackets, "=" and ","  |  "..."  |  '...'
 
-``and`` binds closer than ``or``. Words without a name: everything, salient, transparent. An error
+``and`` binds closer than ``or``. Words without a name: everything, face, salient, transparent. An error
 shows the text and points at the character.
 """
 
@@ -22,6 +22,7 @@ from katazome.regions.region import (
     Both,
     Either,
     Everything,
+    Faces,
     Filters,
     Mask,
     Material,
@@ -37,12 +38,14 @@ _WORDS = re.compile(r"(?: +(?!and\b|or\b)[\w-]+)+")
 
 WORDS: Mapping[str, Callable[[], Region]] = {
     "everything": Everything,
+    "face": Faces,
     "salient": Salient,
     "transparent": Transparent,
 }
 """Words that are a region by themselves."""
 
 NAMED: Mapping[str, Callable[..., Region]] = {
+    "face": Faces,
     "object": Object,
     "mask": Mask,
     "filters": Filters,
@@ -122,11 +125,11 @@ class _Reader:
         if word == "not":
             self._here(":")
             return Not(self._part())
-        if word in WORDS:
+        if word in WORDS and not (word in NAMED and self.text.startswith(":", self.at)):
             return WORDS[word]()
         if word not in NAMED:
             self.at = start
-            known = [*WORDS, *NAMED, "not"]
+            known = [*dict.fromkeys([*WORDS, *NAMED]), "not"]
             self.fail(f"there is no region '{match[0]}'{nearest(word, known)} (known: {', '.join(known)})")
         if not self._here(":"):
             self.fail(f"expected :NAME after {word}")

@@ -19,7 +19,10 @@ import torch
 from torch import Tensor
 
 from katazome.errors import OptionError, RegionError
+from katazome.faces.blend import face_map
+from katazome.faces.detect import find_faces, one_face
 from katazome.filters.select import chosen_of, words_of
+from katazome.networks.faces import FaceNetworks, open_faces
 from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
 from katazome.pictures.mask import mask_map
@@ -79,6 +82,11 @@ class Region(ABC):
     def salient() -> Region:
         """Return the one thing that stands out."""
         return Salient()
+
+    @staticmethod
+    def face(number: int | None = None) -> Region:
+        """Return the faces, or one of them, numbered from 1 and from the left."""
+        return Faces("" if number is None else str(number))
 
     @staticmethod
     def object(name: str, detector: str | None = None) -> Region:
@@ -158,6 +166,33 @@ class Salient(_Word):
     def of(self, picture: Picture) -> Tensor:
         """See :class:`Region`."""
         return salient_map(picture.pixels)
+
+
+@dataclass(frozen=True)
+class Faces(Region):
+    """The faces; with a ``number``, counted from 1 and from the left, one of them."""
+
+    number: str = ""
+
+    def __post_init__(self) -> None:
+        if self.number and (not self.number.isdecimal() or int(self.number) < 1):
+            raise OptionError(
+                f"face:{self.number} is no face; they are numbered from the left, face:1 is one"
+            )
+
+    def of(self, picture: Picture) -> Tensor:
+        """See :class:`Region`."""
+        found = find_faces(_face_networks(), picture.pixels)
+        if self.number or not found:
+            found = [one_face(found, int(self.number or 0), picture.name)]
+        return face_map(found, (picture.height, picture.width))
+
+    def __str__(self) -> str:
+        return f"face:{self.number}" if self.number else "face"
+
+    def anonymous(self) -> str:
+        """See :class:`Region`."""
+        return str(self)
 
 
 @dataclass(frozen=True)
@@ -242,6 +277,11 @@ class Material(Region):
     def anonymous(self) -> str:
         """See :class:`Region`."""
         return str(self)
+
+
+@cache
+def _face_networks() -> FaceNetworks:
+    return open_faces()
 
 
 @cache

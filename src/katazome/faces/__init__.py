@@ -1,0 +1,1 @@
+"""Faces: found, brought to one frame, and blended back."""
