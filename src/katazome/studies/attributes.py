@@ -85,7 +85,8 @@ WISHES: Mapping[str, tuple[Wish, str, bool]] = {
 """What is asked for; what the judge is asked, and whether the answer is to be yes."""
 
 ARMS = (
-    *(Arm(f"layer {s}", {"strength": s}, many=True) for s in (0.4, 0.1, 0.2, 0.3, 0.5)),
+    *(Arm(f"layer {s}", {"strength": s}, many=True) for s in (0.4, 0.1)),
+    *(Arm(f"layer {s}", {"strength": s}) for s in (0.2, 0.3, 0.5)),
     Arm("pixels x1", pixels=1.0, many=True),
     Arm("pixels x2", pixels=2.0, many=True),
     Arm("Eyeglasses, layer 0.5", {"strength": 0.5}, wish="Eyeglasses"),
@@ -122,10 +123,10 @@ class AttributeStudy:
     table: Path | None = None
     many: int = 50
     """How many faces are edited in the arms of many."""
-    few: int = 12
+    few: int = 8
     """How many in the others."""
     size: int = 128
-    iterations: int = 80
+    iterations: int = 50
     judge_steps: int = 1500
     part: tuple[int, int] = (1, 1)
     say: Callable[[str], None] = field(default=lambda _: None)
