@@ -107,7 +107,7 @@ class AttributeOptions(WalkOptions):
         group="Picture",
     )
     iterations: int = option(
-        150, help="Iterations", low=1, aliases=("num-iterations", "max-iterations", "iter"), group="Work"
+        100, help="Iterations", low=1, aliases=("num-iterations", "max-iterations", "iter"), group="Work"
     )
     init: str = option(
         "content",

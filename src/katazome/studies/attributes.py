@@ -10,7 +10,6 @@ baseline adds the plain difference of the sets' mean pictures: a judge believes 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -123,10 +122,10 @@ class AttributeStudy:
     table: Path | None = None
     many: int = 50
     """How many faces are edited in the arms of many."""
-    few: int = 8
+    few: int = 5
     """How many in the others."""
-    size: int = 128
-    iterations: int = 50
+    size: int = 96
+    iterations: int = 100
     judge_steps: int = 1500
     part: tuple[int, int] = (1, 1)
     say: Callable[[str], None] = field(default=lambda _: None)
@@ -181,22 +180,25 @@ class AttributeStudy:
     @cached_property
     def manifest(self) -> Manifest:
         """All cases: every arm with each of its faces."""
-        cases = []
-        # Face by face: arms that go along the same direction then follow one another.
         subjects = {arm.name: self.subjects(arm) for arm in ARMS}
-        for place, arm in itertools.product(range(max(self.many, self.few)), ARMS):
-            for number in subjects[arm.name][place : place + 1]:
-                values = {
-                    "arm": arm.name,
-                    "wish": arm.wish,
-                    "face": hashlib.sha256(self.pictures.sources[number].name.encode()).hexdigest()[:12],
-                    "number": place,
-                    "options": dict(arm.options),
-                    "size": self.size,
-                    "iterations": self.iterations,
-                }
-                name = "".join(c if c.isalnum() or c in ".-" else "_" for c in arm.name)
-                cases.append(Case(f"{name}-{place:02d}", values))
+        pairs = [(arm, place) for arm in ARMS for place in range(len(subjects[arm.name]))]
+        # Arms of many faces and of few come forward alike, face by face: a table of a part says something of
+        # all, and arms that go along the same direction follow one another.
+        pairs.sort(key=lambda pair: (pair[1] // (self.many // self.few or 1 if pair[0].many else 1), pair[1]))
+        cases = []
+        for arm, place in pairs:
+            number = subjects[arm.name][place]
+            values = {
+                "arm": arm.name,
+                "wish": arm.wish,
+                "face": hashlib.sha256(self.pictures.sources[number].name.encode()).hexdigest()[:12],
+                "number": place,
+                "options": dict(arm.options),
+                "size": self.size,
+                "iterations": self.iterations,
+            }
+            name = "".join(c if c.isalnum() or c in ".-" else "_" for c in arm.name)
+            cases.append(Case(f"{name}-{place:02d}", values))
         return Manifest(self.folder / "cases", cases)
 
     def run(self) -> str:
