@@ -251,7 +251,7 @@ def discriminant(rows: Tensor, people: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Return the mean (D,) and the matrix (D, DIMENSIONS) of Fisher's discriminants, after principal ones."""
     mean = rows.mean(0)
     centred = (rows - mean).double()
-    _, _, basis = torch.svd_lowrank(centred, _PRINCIPAL, niter=3)
+    _, _, basis = torch.svd_lowrank(centred, min(_PRINCIPAL, *centred.shape), niter=3)
     low = centred @ basis
     number = {person: n for n, person in enumerate(dict.fromkeys(people))}
     labels = torch.tensor([number[person] for person in people])
