@@ -42,8 +42,8 @@ def test_a_smile_goes_from_the_mouth(
     (tmp_path / "home" / "weights").symlink_to(store.home() / "weights")
     monkeypatch.setenv("KATAZOME_HOME", str(tmp_path / "home"))
     with Session(weights=vgg, device="cpu", heap=False) as session:
-        sets: dict[str, Any] = {"target": tmp_path / "serious", "source": tmp_path / "smiling", "neighbours": EACH}
-        result = session.attribute(ASTRONAUT, **sets, size=96, iterations=20)
+        sets: dict[str, Any] = {"target": tmp_path / "serious", "source": tmp_path / "smiling"}
+        result = session.attribute(ASTRONAUT, **sets, neighbours=EACH, size=96, iterations=20)
     assert result.steps[-1].loss < 0.7 * result.steps[0].loss
     picture = read(ASTRONAUT)
     (face,) = find_faces(open_faces(), picture.pixels)

@@ -65,7 +65,7 @@ def attribute(inputs: Inputs, options: AttributeOptions, engine: Engine) -> Task
     """Move a picture's features from one set of pictures towards another."""
     if inputs.content is None or inputs.direction is None:
         raise OptionError("attribute needs a picture and two sets of pictures; see katazome.attribute")
-    edit = _Edit(inputs, inputs.direction, options, engine)
+    edit = Edit(inputs, inputs.direction, options, engine)
     walk = edit.walk(options.iterations if options.far else 1)
     legs = [Leg(s.height, s.width, s.dtype, s.iterations) for s in walk * (2 if options.residual else 1)]
     plan = foretell(edit.encoder, options.taps, legs, octaves=1, tile=None, history=HISTORY)
@@ -75,7 +75,7 @@ def attribute(inputs: Inputs, options: AttributeOptions, engine: Engine) -> Task
 
 
 @dataclass(frozen=True)
-class _Edit:
+class Edit:
     """The problem, for :func:`katazome.descent.loop.descend`, and what becomes of its iterate."""
 
     inputs: Inputs
@@ -142,7 +142,7 @@ class _Edit:
     def finish(self, picture: Tensor) -> Tensor:
         """Make the photograph of an iterate: the change, or the face, blended into it."""
         content, size = self.original, (self.original.pixels.shape[2], self.original.pixels.shape[3])
-        difference = self._repaired(picture) - self.square
+        difference = self.repaired(picture) - self.square
         if not self.options.far:
             made = content.pixels
         elif self.options.carry == "difference":
@@ -164,7 +164,8 @@ class _Edit:
             found = found * map_in(region).to(found)
         return found
 
-    def _repaired(self, picture: Tensor) -> Tensor:
+    def repaired(self, picture: Tensor) -> Tensor:
+        """Return an iterate (1, 3, side, side) with the repairs that were asked for."""
         matched = self._matched(picture)
         if not self.options.residual or not self.options.far:
             return matched
@@ -200,7 +201,7 @@ class _Edit:
 class _Unedited:
     """The same problem at strength 0."""
 
-    edit: _Edit
+    edit: Edit
 
     def objective(self, stage: Stage) -> Objective:
         """See :class:`katazome.descent.loop.Problem`."""

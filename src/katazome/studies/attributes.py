@@ -33,6 +33,7 @@ from katazome.faces.align import Frame, frame_of
 from katazome.faces.blend import oval
 from katazome.faces.known import KnownFaces, known_faces
 from katazome.jobs.manifest import Case, Figures, Manifest
+from katazome.methods.attribute import Edit
 from katazome.methods.attribute_options import AttributeOptions
 from katazome.networks.classifier import Classifier
 from katazome.networks.faces import FaceNetworks
@@ -326,9 +327,11 @@ class AttributeStudy:
             bare = bare.clamp(0, 1)
             return bare, composite(bare, picture.pixels, soft)
         *_, last = descend(work.task.problem, work.task.walk, work.task.optimiser)
-        made = last.picture.cpu()
-        bare = (picture.pixels + frame.lifted(made - square, size)).clamp(0, 1)
-        return bare, work.task.finish(made.to(self.session.device))[:, :3].cpu()
+        made = last.picture
+        assert isinstance(work.task.problem, Edit)
+        repaired = work.task.problem.repaired(made).cpu()
+        bare = (picture.pixels + frame.lifted(repaired - square, size)).clamp(0, 1)
+        return bare, work.task.finish(made)[:, :3].cpu()
 
 
 def change(before: Tensor, after: Tensor) -> tuple[float, float]:
