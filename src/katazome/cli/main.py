@@ -89,6 +89,24 @@ app.command(
     "  katazome segment photo.jpg --where 'mask:sky.png and not:mask:\"the tower.png\"' --overlay show.jpg",
 )
 app.command(
+    "katazome.cli.info:info",
+    name="info",
+    help="Say what made a picture, by the recipe inside it.",
+    help_epilogue="Examples:\n  katazome info out.png\n  katazome info out.png --json > look.json",
+)
+app.command(
+    "katazome.cli.info:compare",
+    name="compare",
+    help="Say what differs between pictures in how they were made, and lay them beside each other.",
+    help_epilogue="Example:\n  katazome compare a.png b.png c.png -o sheet.png",
+)
+app.command(
+    "katazome.cli.doctor:doctor",
+    name="doctor",
+    help="Say what this machine is and what works on it, for a report of a bug.",
+    help_epilogue="Example:\n  katazome doctor",
+)
+app.command(
     "katazome.cli.filters:app", name="filters", help="Which filters of the network answer to an object."
 )
 app.command("katazome.cli.train:app", name="train", help="Train small networks on your own pictures.")
@@ -102,12 +120,16 @@ _COMMANDS = (
     "texture",
     "resume",
     "segment",
+    "info",
+    "compare",
+    "doctor",
     "filters",
     "train",
     "weights",
     "study",
 )
 _OPTIONED = ("stylize", "material", "attribute", "texture", "resume")
+_STREAMED = ("segment", "info", "compare")  # they take - too
 _FLAGS = ("--help", "-h", "--version")
 
 
@@ -153,7 +175,7 @@ def _run(arguments: list[str]) -> int:
         from katazome.cli.stylize import CLASSES
 
         arguments = [first, *rewrite(arguments[1:], aliases(CLASSES[first]))]
-    elif first == "segment":
+    elif first in _STREAMED:
         arguments = [first, *rewrite(arguments[1:], {})]
     code = app(arguments)
     return code if isinstance(code, int) else 0

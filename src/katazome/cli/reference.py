@@ -30,7 +30,7 @@ from katazome.training.steps.segmenter import SegmenterOptions
 STRENGTHS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Strengths whose weights the page shows."""
 
-_ENVIRONMENT = (
+ENVIRONMENT = (
     ("KATAZOME_HOME", "folder of everything kept; open: the platform's cache folder"),
     ("KATAZOME_OFFLINE", "1: never touch the network"),
     ("KATAZOME_DETECTOR", "Folder of an open-vocabulary detector that finds `object:NAME`, by any words"),
@@ -80,7 +80,7 @@ def reference() -> str:
             *_section("The command line: `resume`"),
             *_options(ResumeSettings),
             *_section("Environment"),
-            *_table(("variable", "meaning"), ((f"`{name}`", text) for name, text in _ENVIRONMENT)),
+            *_table(("variable", "meaning"), ((f"`{name}`", text) for name, text in ENVIRONMENT)),
             *_section("Exit codes"),
             *_table(("code", "meaning"), _EXIT_CODES),
             "",
