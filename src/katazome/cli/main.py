@@ -89,6 +89,15 @@ app.command(
     "  katazome segment photo.jpg --where 'mask:sky.png and not:mask:\"the tower.png\"' --overlay show.jpg",
 )
 app.command(
+    "katazome.cli.replay:replay",
+    name="replay",
+    usage="Usage: katazome replay RECIPE [CONTENT] --style STYLE [-o OUT] [OPTIONS]",
+    help="Give a picture the look of another that this program made, by the recipe inside it.",
+    help_epilogue="Examples:\n"
+    "  katazome replay out.png other-photo.jpg --style painting.jpg -o other-out.png\n"
+    "  katazome replay look.json photo.jpg --style painting.jpg --size 2048 -o large.png",
+)
+app.command(
     "katazome.cli.info:info",
     name="info",
     help="Say what made a picture, by the recipe inside it.",
@@ -119,6 +128,7 @@ _COMMANDS = (
     "attribute",
     "texture",
     "resume",
+    "replay",
     "segment",
     "info",
     "compare",
@@ -128,7 +138,7 @@ _COMMANDS = (
     "weights",
     "study",
 )
-_OPTIONED = ("stylize", "material", "attribute", "texture", "resume")
+_OPTIONED = ("stylize", "material", "attribute", "texture", "resume", "replay")
 _STREAMED = ("segment", "info", "compare")  # they take - too
 _FLAGS = ("--help", "-h", "--version")
 

@@ -56,8 +56,10 @@ class MakingSettings(Common):
     """A new piece of work, whatever it is made from."""
 
     depth: int = option(8, help="Bits a sample: 8, or 16 (PNG and TIFF)", group="Output")
-    recipe: bool = option(
-        True, help="Write the recipe (options, versions, hashes) into the result's metadata", group="Output"
+    no_recipe: bool = option(
+        False,
+        help="Leave the recipe (options, versions, hashes) out of the result's metadata",
+        group="Output",
     )
     save_every: int = option(
         0,
@@ -79,10 +81,45 @@ class WorkSettings(MakingSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StylizeSettings(WorkSettings):
+class RecordedSettings(WorkSettings):
+    """What stands beside a recipe, which names no files."""
+
+    mask: tuple[str, ...] = option(
+        (),
+        help="Mask for a recipe with mask:file in it; of several each by a --mask of its own, in order",
+        repeats=True,
+        group="Look",
+    )
+    other_style: bool = option(
+        False, help="Take other styles than a recipe's, or another picture to start from", group="Look"
+    )
+    other_weights: bool = option(False, help="Take another network or model than a recipe's", group="Look")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StylizeSettings(RecordedSettings):
     """A photograph restyled."""
 
     method: str = option(DEFAULT_METHOD, help="How the look is described", group="Look")
+    recipe: str | None = option(
+        None,
+        help="Method and options from a recipe, in a picture or a file of `katazome info --json`; "
+        "options given here count more",
+        group="Look",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaySettings(RecordedSettings):
+    """The look of a picture, from the recipe inside it, once more."""
+
+    style: tuple[str, ...] = option(
+        (),
+        help="The recipe's style picture; of several each by a --style of its own",
+        repeats=True,
+        group="Look",
+    )
+    device: str = option("", help="Where to compute; open: as the recipe has it", group="Machine")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

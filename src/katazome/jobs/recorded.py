@@ -54,9 +54,9 @@ def facts(recipe: Recipe) -> dict[str, str]:
     counts: Counter[str] = Counter()
     for one in recipe.inputs:
         counts[one.role] += 1
-        name = one.role if counts[one.role] == 1 else f"{one.role} {counts[one.role]}"
-        # a map of a region is told of by the region's words
-        found[f"{name} picture" if not name.endswith("where") else f"{name} map"] = one.sha256[:_SHORT_HASH]
+        name = f"{one.role} {'map' if one.role.endswith('where') else 'picture'}"
+        name += f" {counts[one.role]}" if counts[one.role] > 1 else ""
+        found[name] = one.sha256[:_SHORT_HASH]
     found |= {f"weights {one.name}": one.sha256[:_SHORT_HASH] for one in recipe.weights}
     found |= {
         "seed": str(recipe.seed),
