@@ -19,7 +19,7 @@ from cyclopts import App, CycloptsError
 
 from katazome import __version__
 from katazome.cli.declare import STREAM, aliases, rewrite, spelled
-from katazome.errors import KatazomeError, OptionError, nearest
+from katazome.errors import KatazomeError, OptionError, nearest, sentence
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -98,6 +98,18 @@ app.command(
     "  katazome replay look.json photo.jpg --style painting.jpg --size 2048 -o large.png",
 )
 app.command(
+    "katazome.cli.batch:batch",
+    name="batch",
+    usage="Usage: katazome batch PICTURE... --style STYLE -o FOLDER [OPTIONS]",
+    help="Restyle many pictures: folders and patterns, several styles, done once, gone on with, shared.",
+    help_epilogue="Examples:\n"
+    "  katazome batch photos/ --style paintings/ -o out/ --plan\n"
+    "  katazome batch photos/ --style paintings/ -o out/ --product --size 1024 --workers 2\n"
+    "  katazome batch 'photos/**/*.jpg' --style one.jpg -o out/ --name '{folder}/{content}.{style}{ext}'\n"
+    "  katazome batch photos/ --style painting.jpg --recipe look.png -o out/\n"
+    "  katazome batch --manifest out/batch/manifest.jsonl --part 2/5",
+)
+app.command(
     "katazome.cli.info:info",
     name="info",
     help="Say what made a picture, by the recipe inside it.",
@@ -129,6 +141,7 @@ _COMMANDS = (
     "texture",
     "resume",
     "replay",
+    "batch",
     "segment",
     "info",
     "compare",
@@ -138,7 +151,7 @@ _COMMANDS = (
     "weights",
     "study",
 )
-_OPTIONED = ("stylize", "material", "attribute", "texture", "resume", "replay")
+_OPTIONED = ("stylize", "material", "attribute", "texture", "resume", "replay", "batch")
 _STREAMED = ("segment", "info", "compare")  # they take - too
 _FLAGS = ("--help", "-h", "--version")
 
@@ -201,17 +214,7 @@ def _sentence(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
         from katazome.cli.stylize import CLASSES
 
         return spelled(str(error), declared(CLASSES[arguments[0]])), error.exit_code
-    if isinstance(error, KatazomeError):
-        return str(error), error.exit_code
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(sign in str(error) for sign in ("DefaultCPUAllocator", "out of memory", "not enough memory"))
-    ):
-        return "there is not enough memory for this; take --tile 256, or a smaller --size", FAILED
-    if isinstance(error, OSError):
-        return f"{error.filename or 'a file'}: {error.strerror or error}", FAILED
-    text = f"{type(error).__name__}: {error}"
-    return f"something went wrong that should not ({text}); KATAZOME_DEBUG=1 shows where", FAILED
+    return sentence(error), error.exit_code if isinstance(error, KatazomeError) else FAILED
 
 
 def _is_broken_pipe(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from katazome.api import DEFAULT_METHOD
 from katazome.cli.download import Download
+from katazome.jobs.batch import COMBINE, NAME
 from katazome.options import Options, option
 from katazome.weights.flavours import VGGWeights, open_vgg
 
@@ -191,3 +192,53 @@ class Caller(Options):
     recipe: bool = option(True, help="Whether the recipe goes into the file")
     save_every: int = option(0, help="Iterations between checkpoints", low=0)
     device: str = option("auto", help="Where the work was done")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSettings(StylizeSettings):
+    """Many pictures restyled."""
+
+    output: str | None = option(None, help="Folder of the results; it is made", group="Output")
+    overwrite: bool = option(
+        False, help="Replace results that are there and were made otherwise", group="Output"
+    )
+    save_every: int = option(
+        0,
+        help="Keep where a picture stands every so many iterations; 0: when interrupted",
+        low=0,
+        group="Output",
+    )
+    plan: bool = option(
+        False, help="Write the manifest, say count, memory and time, and stop", group="Output"
+    )
+    name: str = option(
+        NAME, help="Names of the results: {content} {style} {folder} {number} {method} {ext}", group="Output"
+    )
+    manifest: str | None = option(
+        None, help="Manifest to run as it stands, in the place of pictures and options", group="Output"
+    )
+    style: tuple[str, ...] = option(
+        (),
+        help="Style picture, folder or pattern; may be given several times",
+        repeats=True,
+        group="Look",
+    )
+    combine: str = option(
+        "product",
+        help="Each picture with each style (--product), the first with the first and so on (--pair), "
+        "or each with all of them blended (--together)",
+        choices=COMBINE,
+        aliases=tuple(f"{way}={way}" for way in COMBINE),
+        group="Look",
+    )
+    part: str = option(
+        "1/1", help="Which part of the cases to do here: 2/5 is the second of five", group="Work"
+    )
+    workers: int = option(1, help="Processes on this machine", low=1, high=1024, group="Machine")
+    threads: int = option(
+        0,
+        help="Threads of each; 0: as the manifest that is there, else the processors shared out",
+        low=0,
+        high=1024,
+        group="Machine",
+    )

@@ -12,6 +12,7 @@ from katazome.cli import declare
 from katazome.cli.drive import Sink, drive
 from katazome.cli.settings import (
     AttributeSettings,
+    BatchSettings,
     Caller,
     MakingSettings,
     MaterialSettings,
@@ -41,7 +42,8 @@ def _by_method(*, content: bool) -> dict[str, type[Options]]:
     return {m.name: m.options for m in methods}
 
 
-def _presets(methods: Sequence[Method]) -> str:
+def presets_of(methods: Sequence[Method]) -> str:
+    """Return the presets of methods, for help."""
     named = [f"{', '.join(m.presets)} ({m.name})" for m in methods if m.presets]
     return ": " + "; ".join(named) if named else ""
 
@@ -308,6 +310,7 @@ CLASSES: Mapping[str, declare.Classes] = {
     "stylize": _RESTYLING,
     "texture": _GROWING,
     "resume": {"": ResumeSettings},
+    "batch": {"": BatchSettings, **_by_method(content=True)},
     "replay": {"": ReplaySettings, **_by_method(content=True), **_by_method(content=False)},
     "material": {"": MaterialSettings, "material": get_method("material").options},
     "attribute": {"": AttributeSettings, "attribute": get_method("attribute").options},
@@ -323,7 +326,7 @@ stylize = declare.command(
     CLASSES["stylize"],
     {
         "method": ": " + " | ".join(m for m in _RESTYLING if m),
-        "preset": _presets([m for m in list_methods() if m.styled and m.content]),
+        "preset": presets_of([m for m in list_methods() if m.styled and m.content]),
     },
 )
 
@@ -335,7 +338,7 @@ texture = declare.command(
         )
     ],
     CLASSES["texture"],
-    {"preset": _presets([m for m in list_methods() if not m.content])},
+    {"preset": presets_of([m for m in list_methods() if not m.content])},
 )
 
 resume = declare.command(

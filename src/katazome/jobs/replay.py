@@ -49,6 +49,11 @@ class Replay:
             method.options.from_json(self.recipe.options)
         except OptionError as error:
             raise OptionError(f"{with_version}: {error}") from error
+        if not method.styled:
+            raise OptionError(
+                f"{method.name} changes a picture by sets of pictures, which a recipe cannot name; "
+                f"use `katazome {method.name}`"
+            )
         return method
 
     def device(self) -> str:
@@ -82,21 +87,25 @@ class Replay:
 
     def check(self, made: Recipe) -> None:
         """Raise :class:`PictureError` when work was laid out with another network, model or start."""
-        if not self.other_weights:
-            here = {one.sha256 for one in made.weights}
-            for weights in self.recipe.weights:
-                if weights.sha256 not in here:
-                    own = ", ".join(f"{one.name} {_short(one.sha256)}" for one in made.weights)
-                    raise PictureError(
-                        f"the recipe was made with {weights.name[:40]}, SHA-256 {_short(weights.sha256)}, "
-                        f"here are {own}; give its file by --weights or --model, or --other-weights"
-                    )
+        self.check_weights([(one.name, one.sha256) for one in made.weights])
         starts = [{one.sha256 for one in r.inputs if one.role == "init"} for r in (self.recipe, made)]
         if starts[0] and starts[1] and starts[0] != starts[1] and not self.other_style:
             raise PictureError(
                 f"the picture to start from is not the recipe's (SHA-256 {_short(min(starts[0]))}); "
                 "give that one, or say --other-style"
             )
+
+    def check_weights(self, here: Sequence[tuple[str, str]]) -> None:
+        """Raise :class:`PictureError` where (name, sha256) of a network or model is missing or another."""
+        if self.other_weights:
+            return
+        for weights in self.recipe.weights:
+            if weights.sha256 not in {sha256 for _, sha256 in here}:
+                own = ", ".join(f"{name} {_short(sha256)}" for name, sha256 in here)
+                raise PictureError(
+                    f"the recipe was made with {weights.name[:40]}, SHA-256 {_short(weights.sha256)}, "
+                    f"here are {own}; give its file by --weights or --model, or say --other-weights"
+                )
 
     def _recorded(self, changed: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
         """Return the recipe's options, without those that ``changed`` speaks for in other words."""
