@@ -80,7 +80,7 @@ class Painter:
     def session(self) -> Session:
         """The session, opened at the first case."""
         if "session" not in self._warm:
-            self._warm["session"] = Session(device=self.device, weights=self.weights)
+            self._warm["session"] = Session(device=self.device, weights=self.weights, keep_looks=True)
         found: Session = self._warm["session"]
         return found
 
