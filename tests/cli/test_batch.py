@@ -232,7 +232,6 @@ def test_one_look_from_a_recipe(katazome: Katazome, many: Path, capsys: pytest.C
         (("photos", "--style", "-", "-o", "out"), 2, "standard input (-) is one picture"),
         (("--manifest", "none.jsonl"), 2, "must lie where it was written"),
         (("photos", "--manifest", "out/batch/manifest.jsonl"), 2, "leave out photos"),
-        (("photos", "--style", "looks", "-o", "out", "--on", "ray"), 2, "--on"),
     ],
 )
 def test_bad_input(

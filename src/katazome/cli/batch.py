@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from katazome.cli.stylize import CLASSES, check_options, presets_of
 from katazome.device import resolve_device
 from katazome.errors import KatazomeError, MethodError, OptionError, OutputError, PictureError
 from katazome.jobs.batch import BOOKS, Order, check_case
-from katazome.jobs.local import RECORDS, Painter, in_processes, in_turn
+from katazome.jobs.cluster import RAY, on_ray
+from katazome.jobs.local import RECORDS, Outcome, Painter, in_processes, in_turn
 from katazome.jobs.manifest import Case, Manifest
 from katazome.jobs.replay import Replay
 from katazome.jobs.summary import write_sheet, write_table
@@ -37,6 +38,12 @@ def _batch(*contents: str, **given: Any) -> int:
     part = part_of(settings.part)
     weights = settings.network()
     resolve_device(settings.device)
+    if settings.on and settings.on.partition(":")[0] != RAY:
+        raise OptionError(f"on is '{settings.on}'; it must be {RAY} or {RAY}:ADDRESS")
+    if settings.on and settings.workers > 1:
+        raise OptionError(
+            "on and workers both say who does the work; a cluster's machines have workers of their own"
+        )
     broken: list[str] = []
     if settings.manifest is not None:
         cases, folder = _given_manifest(Path(settings.manifest), contents, given, weights)
@@ -82,12 +89,7 @@ def _run(
         def stopped() -> bool:
             return interrupt.asked or bool(hopeless)
 
-        outcomes = (
-            in_turn(painter, missing, stopped)
-            if settings.workers == 1
-            else in_processes(painter, missing, stopped, settings.workers)
-        )
-        for outcome in outcomes:
+        for outcome in _outcomes(painter, missing, stopped, settings):
             if outcome.failed:
                 failed[outcome.case.name] = outcome.failed
                 count.note(f"{outcome.case.values['output']}: {outcome.failed}")
@@ -114,6 +116,17 @@ def _run(
             f"{_many(len(failed) + len(broken))} could not be made, {made} were; {books[0]} says why of each"
         )
     return 0
+
+
+def _outcomes(
+    painter: Painter, missing: Sequence[Case], stopped: Callable[[], bool], settings: BatchSettings
+) -> Iterator[Outcome]:
+    """Do the cases here, in processes, or on a cluster."""
+    if settings.on:
+        return on_ray(painter, missing, stopped, settings.on.partition(":")[2])
+    if settings.workers > 1:
+        return in_processes(painter, missing, stopped, settings.workers)
+    return in_turn(painter, missing, stopped)
 
 
 def _folder(settings: BatchSettings) -> Path:
@@ -192,7 +205,18 @@ def _shared_out(workers: int) -> int:
 def _given_manifest(
     path: Path, contents: Sequence[str], given: Mapping[str, Any], weights: VGGWeights
 ) -> tuple[list[Case], Path]:
-    beside = {"manifest", "part", "workers", "device", "weights", "overwrite", "save_every", "plan", "quiet"}
+    beside = {
+        "manifest",
+        "part",
+        "workers",
+        "on",
+        "device",
+        "weights",
+        "overwrite",
+        "save_every",
+        "plan",
+        "quiet",
+    }
     said = [declare.flag_of(name) for name in given if name not in beside]
     if contents or said:
         raise OptionError(

@@ -235,6 +235,12 @@ class BatchSettings(StylizeSettings):
         "1/1", help="Which part of the cases to do here: 2/5 is the second of five", group="Work"
     )
     workers: int = option(1, help="Processes on this machine", low=1, high=1024, group="Machine")
+    on: str = option(
+        "",
+        help="Do it on a cluster: ray, or ray:ADDRESS (auto, HOST:PORT); all machines must reach the folders "
+        "under the same path",
+        group="Machine",
+    )
     threads: int = option(
         0,
         help="Threads of each; 0: as the manifest that is there, else the processors shared out",

@@ -27,7 +27,7 @@ from katazome.errors import KatazomeError, OutputError, PictureError, sentence
 from katazome.jobs.batch import BOOKS
 from katazome.jobs.inputs import hash_of
 from katazome.jobs.manifest import Case, Figures, Manifest
-from katazome.pictures.write import write
+from katazome.pictures.write import SUFFIXES, encode, write
 from katazome.weights.flavours import VGGWeights
 from katazome.work import Work
 
@@ -173,7 +173,17 @@ class Painter:
         except OSError as error:
             raise OutputError(f"the folder '{target.parent}' cannot be made: {error.strerror}") from error
         metadata = work.recipe.to_xmp() if case.values["recipe"] else None
-        write(step.picture, target, depth=case.values["depth"], metadata=metadata, overwrite=self.overwrite)
+        depth = case.values["depth"]
+        try:
+            write(step.picture, target, depth=depth, metadata=metadata, overwrite=self.overwrite)
+        except OutputError:
+            # Ours, of a worker that died before it could record it?
+            kind = SUFFIXES[target.suffix.lower()]
+            same = target.is_file() and target.read_bytes() == encode(
+                step.picture, kind, depth=depth, metadata=metadata
+            )
+            if not same:
+                raise
         state.unlink(missing_ok=True)
         return {
             "sha256": hash_of(target),
