@@ -102,7 +102,7 @@ def test_broken_pictures_do_not_stop_the_rest(
     Path("photos/p3.png").write_bytes(b"")
     assert katazome(*MANY) == 1
     told = capsys.readouterr().err
-    assert "4 pictures could not be made, 4 were; out/batch/table.csv says why of each" in told
+    assert "4 pictures could not be made, 4 were; out/batch/table.csv says why" in told
     assert list(made()) == [f"p{n}.{look}.png" for n in (0, 2) for look in ("taehw", "wheat")]
     rows = table()
     assert rows["p1.wheat.png"]["state"] == "failed"

@@ -173,5 +173,6 @@ def test_a_case_edited_wrongly(here: Path, values: dict[str, Any], said: str) ->
 
 def test_a_case_without_its_places(here: Path) -> None:
     case = order().cases()[0][0]
-    with pytest.raises(OptionError, match="the place of its content"):
-        check_case(Case(case.name, case.values), WEIGHTS)
+    for places in ({}, {"content": 3, "styles": ["a"]}, {"content": "a", "styles": 3}):
+        with pytest.raises(OptionError, match="the place of its content"):
+            check_case(Case(case.name, case.values, places), WEIGHTS)

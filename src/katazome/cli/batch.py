@@ -19,18 +19,20 @@ from katazome.device import resolve_device
 from katazome.errors import KatazomeError, MethodError, OptionError, OutputError, PictureError
 from katazome.jobs.batch import BOOKS, Order, check_case
 from katazome.jobs.cluster import RAY, on_ray
+from katazome.jobs.inputs import STARTS, hash_of
 from katazome.jobs.local import RECORDS, Outcome, Painter, in_processes, in_turn
 from katazome.jobs.manifest import Case, Manifest
 from katazome.jobs.replay import Replay
 from katazome.jobs.summary import write_sheet, write_table
 from katazome.methods.base import get_method, list_methods
-from katazome.objective.plan import duration
+from katazome.networks.segmenter import open_segmenter
+from katazome.objective.plan import WARM_UP_SECONDS, duration
 from katazome.recipe import open_recipe
 from katazome.weights.flavours import VGGWeights
 
 MANIFEST = "manifest.jsonl"
-_SAMPLE = 4
-_TOLD = 10
+_SAMPLE, _TRIED = 4, 12
+_GOLDEN = 0.618034
 
 
 def _batch(*contents: str, **given: Any) -> int:
@@ -92,8 +94,10 @@ def _run(
         for outcome in _outcomes(painter, missing, stopped, settings):
             if outcome.failed:
                 failed[outcome.case.name] = outcome.failed
-                count.note(f"{outcome.case.values['output']}: {outcome.failed}")
-                hopeless = outcome.failed if outcome.hopeless else hopeless
+                if outcome.hopeless:
+                    hopeless = outcome.failed
+                else:
+                    count.note(f"{outcome.case.values['output']}: {outcome.failed}")
             made += outcome.figures is not None
             count(made + len(failed), len(missing))
     rest = len(missing) - made - len(failed)
@@ -113,7 +117,7 @@ def _run(
         return INTERRUPTED
     if failed or broken:
         raise MethodError(
-            f"{_many(len(failed) + len(broken))} could not be made, {made} were; {books[0]} says why of each"
+            f"{_many(len(failed) + len(broken))} could not be made, {made} were; {books[0]} says why"
         )
     return 0
 
@@ -167,7 +171,7 @@ def _ordered(
             options["at"] = [f"{region}={style}" for region, style in options["at"]]
         styles, combine = tuple(str(look) for look in looks), "together"
         threads = settings.threads or replay.recipe.threads
-        replay.check_weights([(weights.name, weights.sha256)])
+        _check_files(replay, options, weights)
     else:
         check_options(method, settings.preset, options)
         options = declare.values_of(method.options, options)
@@ -187,6 +191,16 @@ def _ordered(
         recipe=not settings.no_recipe,
     )
     return order.cases()
+
+
+def _check_files(replay: Replay, options: Mapping[str, Any], weights: VGGWeights) -> None:
+    """Hold the network, a model and a start against a recipe's."""
+    here = [(weights.name, weights.sha256)]
+    if options.get("model"):
+        here.append(("model", open_segmenter(Path(options["model"]), weights).sha256))
+    replay.check_weights(here)
+    start = options.get("init")
+    replay.check_start(None if start in (None, *STARTS) else hash_of(Path(start)))
 
 
 def _threads_before(folder: Path) -> int:
@@ -265,19 +279,23 @@ def _foretold(painter: Painter, missing: Sequence[Case], settings: BatchSettings
         return ""
     memory, seconds, seen = 0, 0.0, 0
     problems: list[str] = []
-    for number in range(min(_SAMPLE, len(missing))):
-        case = missing[number * len(missing) // min(_SAMPLE, len(missing))]
+    for number in range(min(_TRIED, len(missing))):
+        # golden steps: spread out, and in step with nothing
+        case = missing[number if len(missing) <= _TRIED else int(number * _GOLDEN % 1 * len(missing))]
         try:
             plan = painter.prepare(case).plan
         except KatazomeError as error:
             problems.append(f"{case.values['output']}: {error}")
             continue
-        memory, seconds, seen = max(memory, plan.memory), seconds + plan.seconds(), seen + 1
+        memory = max(memory, plan.memory)
+        seconds, seen = seconds + plan.seconds() - WARM_UP_SECONDS, seen + 1
+        if seen == _SAMPLE:
+            break
     for text in problems:
         tell(text, quiet=settings.quiet)
     if not seen:
         return f", of which none of {len(problems)} that were tried can be"
-    whole = seconds / seen * len(missing) / min(settings.workers, len(missing))
+    whole = WARM_UP_SECONDS + seconds / seen * len(missing) / min(settings.workers, len(missing))
     return (
         f": about {memory * settings.workers / 2**30:.1f} GiB and {duration(whole)} with "
         f"{settings.workers} worker{'s' * (settings.workers > 1)}, by {seen} of them"

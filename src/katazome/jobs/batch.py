@@ -212,7 +212,8 @@ def check_case(case: Case, weights: str) -> None:
     if check_output(values["output"]) != values["output"] or case_name(values["output"]) != case.name:
         raise OptionError(f"{where} writes '{values['output']}'; its name must be that, with + for /")
     places = case.places
-    if places.keys() != {"content", "styles"} or len(places["styles"]) != len(values["styles"]):
+    said = [places.get("content"), *(places["styles"] if isinstance(places.get("styles"), list) else [None])]
+    if len(said) != 1 + len(values["styles"]) or not all(isinstance(place, str) for place in said):
         raise OptionError(f"{where} must say the place of its content and of each style")
     if values["weights"] != weights:
         raise OptionError(f"{where} is for the network {values['weights'][:12]}..., not {weights[:12]}...")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -97,6 +98,13 @@ class Painter:
         """Return where a case's picture goes."""
         return self.folder / str(case.values["output"])
 
+    def input(self, place: str) -> Path:
+        """Return where an input lies, from the manifest's folder on, as a person would say it from here."""
+        path = os.path.normpath(self.books.resolve() / place)
+        with suppress(ValueError):  # on another drive
+            path = os.path.relpath(path)
+        return Path(path)
+
     def missing(self, cases: Sequence[Case]) -> list[Case]:
         """Return the cases whose record or picture is not there."""
         kept = self.manifest(cases)
@@ -112,8 +120,8 @@ class Painter:
         for name, sha256 in values["files"].items():
             self._unchanged(name, sha256)
         work = self.session.prepare(
-            self.books / case.places["content"],
-            [self.books / place for place in case.places["styles"]],
+            self.input(case.places["content"]),
+            [self.input(place) for place in case.places["styles"]],
             method=values["method"],
             preset=values["preset"] or None,
             preview=values["preview"],

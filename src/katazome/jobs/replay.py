@@ -88,10 +88,14 @@ class Replay:
     def check(self, made: Recipe) -> None:
         """Raise :class:`PictureError` when work was laid out with another network, model or start."""
         self.check_weights([(one.name, one.sha256) for one in made.weights])
-        starts = [{one.sha256 for one in r.inputs if one.role == "init"} for r in (self.recipe, made)]
-        if starts[0] and starts[1] and starts[0] != starts[1] and not self.other_style:
+        self.check_start(next((one.sha256 for one in made.inputs if one.role == "init"), None))
+
+    def check_start(self, sha256: str | None) -> None:
+        """Raise :class:`PictureError` where the picture to start from is another; None for none."""
+        own = next((one.sha256 for one in self.recipe.inputs if one.role == "init"), None)
+        if sha256 and own and sha256 != own and not self.other_style:
             raise PictureError(
-                f"the picture to start from is not the recipe's (SHA-256 {_short(min(starts[0]))}); "
+                f"the picture to start from is not the recipe's (SHA-256 {_short(own)}); "
                 "give that one, or say --other-style"
             )
 

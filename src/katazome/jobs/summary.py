@@ -59,7 +59,7 @@ def write_sheet(painter: Painter, cases: Sequence[Case]) -> Path | None:
     rows: list[list[tuple[str, Tensor]]] = []
     if any(len(group) > 1 for group in by_content.values()):
         for place, group in by_content.items():
-            row = [*_cell(painter.books / place, Path(place).name)]
+            row = [*_cell(painter.input(place), Path(place).name)]
             for case in group:
                 row += _cell(painter.output(case), Path(case.values["output"]).name)
             rows += [row[n : n + _ACROSS] for n in range(0, len(row), _ACROSS)]

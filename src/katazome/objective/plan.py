@@ -35,7 +35,8 @@ _FORWARD_SHARE = 0.45
 """Time of encoding without a graph, over that of a whole evaluation; measured."""
 
 _PROBE = 256
-_WARM_UP_SECONDS = 1.5
+WARM_UP_SECONDS = 1.5
+"""Of a process's first piece of work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Plan:
         """Measure this machine's speed on a small picture and foretell the time of the whole work."""
         used = {leg.dtype for leg in self.legs}
         speeds = {dtype: seconds_per_pixel(self.encoder, self.taps, dtype) for dtype in used}
-        return _WARM_UP_SECONDS + sum(
+        return WARM_UP_SECONDS + sum(
             speeds[leg.dtype] * leg.evaluations * self._pixels_worked(leg)
             + self._targets(leg, speeds[leg.dtype])
             for leg in self.legs
