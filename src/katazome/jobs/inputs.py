@@ -13,7 +13,7 @@ from katazome.errors import OptionError, PictureError, nearest
 from katazome.filters.select import in_words
 from katazome.pictures.read import file_bytes
 from katazome.regions.grammar import parse_list, parse_placement
-from katazome.regions.region import Filters, Mask, Region, inside_of
+from katazome.regions.region import Both, Either, Filters, Mask, Not, Region
 
 STARTS = ("content", "random", "style")
 """What ``init`` may be beside a picture's file."""
@@ -84,6 +84,8 @@ def _files_in(region: Region) -> Iterator[str]:
     elif isinstance(region, Filters):
         if not in_words(region.file):
             yield region.file
-    else:
-        for inner in inside_of(region):
-            yield from _files_in(inner)
+    elif isinstance(region, Not):
+        yield from _files_in(region.inner)
+    elif isinstance(region, Both | Either):
+        yield from _files_in(region.one)
+        yield from _files_in(region.other)

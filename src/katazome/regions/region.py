@@ -362,13 +362,6 @@ class Either(_Pair):
         return 1 - (1 - self.one.of(picture)) * (1 - self.other.of(picture))
 
 
-def inside_of(region: Region) -> tuple[Region, ...]:
-    """Return the regions that a region is made of; none where it is a word or a name."""
-    if isinstance(region, Not):
-        return (region.inner,)
-    return (region.one, region.other) if isinstance(region, _Pair) else ()
-
-
 def quoted(name: str) -> str:
     """Return a name as the grammar reads it: in quotes where it has to be."""
     if PLAIN.fullmatch(name):
