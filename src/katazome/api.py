@@ -28,6 +28,7 @@ from katazome.directions import Folder, Sets, direction_of
 from katazome.errors import OptionError, PictureError
 from katazome.looks import check_place, look_of, place_of
 from katazome.methods.base import Engine, Inputs, Method, get_method, list_methods
+from katazome.methods.kept import KeptLooks
 from katazome.methods.options import DescentOptions
 from katazome.networks.faces import open_faces
 from katazome.networks.vgg import Encoder
@@ -115,7 +116,8 @@ class Session:
 
     ``device`` is auto, cpu, cuda, cuda:N or mps; ``weights`` a file of VGG-19 weights, None for
     the catalogue's. ``heap=False`` leaves the C library's settings alone (see
-    :func:`katazome.device.keep_heap`).
+    :func:`katazome.device.keep_heap`). ``keep_looks=True`` also keeps the statistics of styles, for many
+    pictures in one look.
     """
 
     def __init__(
@@ -124,12 +126,14 @@ class Session:
         device: str = "auto",
         weights: str | os.PathLike[str] | VGGWeights | None = None,
         heap: bool = True,
+        keep_looks: bool = False,
     ) -> None:
         self.device = resolve_device(device)
         if heap:
             keep_heap()
         self._weights = weights
         self._encoder: Encoder | None = None
+        self._looks = KeptLooks() if keep_looks else None
 
     def __enter__(self) -> Session:
         return self
@@ -191,7 +195,7 @@ class Session:
         return self._work(chosen, resolved, inputs)
 
     def _work(self, method: Method, options: Any, inputs: Inputs) -> Work:
-        task = method.build(inputs, options, Engine(self.encoder, self.device))
+        task = method.build(inputs, options, Engine(self.encoder, self.device, self._looks))
         weights = self.encoder.weights
         models = [] if inputs.segmenter is None else [("model", inputs.segmenter.sha256)]
         models += [] if inputs.direction is None else [("direction", inputs.direction.sha256)]

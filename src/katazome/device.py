@@ -51,6 +51,17 @@ def exact_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+def keep_threads(count: int) -> bool:
+    """Compute with ``count`` threads, as some work was begun: sums are then the same to the last bit.
+
+    Returns whether this machine has as many; otherwise nothing is changed.
+    """
+    if not 0 < count <= (os.cpu_count() or 1):
+        return False
+    torch.set_num_threads(count)
+    return True
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that can be taken now: on the card, or in main memory (also within a container's limit)."""
     if device.type == "cuda":

@@ -64,6 +64,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{by_lower[match[0]]}'?" if match else ""
 
 
+def sentence(error: Exception) -> str:
+    """Return what a person is told of an error: its own message, or, of one that is not ours, what to do."""
+    if isinstance(error, KatazomeError):
+        return str(error)
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(sign in str(error) for sign in ("DefaultCPUAllocator", "out of memory", "not enough memory"))
+    ):
+        return "there is not enough memory for this; take --tile 256, or a smaller --size"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'}: {error.strerror or error}"
+    text = f"{type(error).__name__}: {error}"
+    return f"something went wrong that should not ({text}); KATAZOME_DEBUG=1 shows where"
+
+
 def require(module: str, extra: str, what: str, error: type[KatazomeError]) -> Any:
     """Import a library that is not always installed, or raise ``error``, which says how to get it.
 

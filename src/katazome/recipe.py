@@ -15,7 +15,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self, TypeVar
@@ -217,11 +218,40 @@ def read_recipe(source: str | os.PathLike[str] | bytes) -> Recipe | None:
             an unknown version. The message names the file.
     """
     data, _, where = file_bytes(source)
+    return _inside(data, where)
+
+
+def open_recipe(source: str | os.PathLike[str] | bytes) -> Recipe:
+    """Return the recipe in a picture file, or in a JSON file as ``katazome info --json`` prints it.
+
+    Raises :class:`PictureError` as :func:`read_recipe` does, and where there is none.
+    """
+    data, _, where = file_bytes(source)
+    if data.lstrip()[:1] == b"{":
+        with _named(where):
+            return Recipe.from_text(data)
+    found = _inside(data, where)
+    if found is None:
+        raise PictureError(
+            f"{where} has no recipe in it: it is of another program, was saved by one, or was made with "
+            "--no-recipe"
+        )
+    return found
+
+
+def _inside(data: bytes, where: str) -> Recipe | None:
     found = _find(data, where)
     if found is None:
         return None
-    try:
+    with _named(where):
         return Recipe.from_text(_REFERENCE.sub(_unescaped, found.decode("utf-8")))
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Say which file it is that cannot be used."""
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise PictureError(f"the recipe in {where} is damaged: it is not UTF-8") from error
     except OptionError as error:

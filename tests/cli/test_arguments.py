@@ -11,7 +11,7 @@ import pytest
 from katazome.api import get_method, list_methods
 from katazome.cli import declare, settings, stylize
 from katazome.cli.main import main
-from katazome.cli.settings import StylizeSettings, WorkSettings
+from katazome.cli.settings import StylizeSettings
 from katazome.errors import OptionError
 from katazome.options import Options, info_of, option
 
@@ -106,7 +106,7 @@ def test_a_switch_takes_no_other_value() -> None:
         ("--style-layers relu1_1,r21", "style_layers", "relu1_1,r21"),
         ("--init nothing.png", "init", "nothing.png"),
         ("--seed 9", "seed", 9),
-        ("--no-recipe", "recipe", True),
+        ("--no-recipe", "no_recipe", True),
         ("-o out.png", "output", "out.png"),
         ("-o -", "output", "-"),
     ],
@@ -137,10 +137,7 @@ def test_what_is_given_arrives(given: str, name: str, value: object, monkeypatch
 
 
 def test_flags_that_say_no_are_turned_round() -> None:
-    assert declare.values_of(WorkSettings, {"recipe": True, "plan": True, "size": "3"}) == {
-        "recipe": False,
-        "plan": True,
-    }
+    assert declare.values_of(One, {"marked": True, "depth": 3, "size": "3"}) == {"marked": False, "depth": 3}
 
 
 def test_messages_spell_options_as_the_command_line_does() -> None:
@@ -148,7 +145,9 @@ def test_messages_spell_options_as_the_command_line_does() -> None:
     assert declare.spelled(text, ["style_scale", "size"]) == ("--style-scale is 20 and --style-scale is size")
 
 
-@pytest.mark.parametrize("command", ["stylize", "texture", "resume", "weights", "study"])
+@pytest.mark.parametrize(
+    "command", ["stylize", "texture", "resume", "replay", "info", "compare", "doctor", "weights", "study"]
+)
 def test_help_of_every_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     assert f"katazome {command}" in capsys.readouterr().out.partition("Example")[2]

@@ -90,3 +90,48 @@ def test_the_most_typical_is_in_the_middle() -> None:
     assert by_typicality(vectors)[0] == 1
     with pytest.raises(OptionError, match="what is to change"):
         package.material("photo.jpg", to="stone")
+
+
+def test_a_material_once_more(looks: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]) -> None:
+    """By a recipe: the mask, the look and the model are given beside it."""
+    look = "painting.jpg"
+    assert katazome("material", "photo.jpg", "--where", "mask:left.png", "--look", look, *QUICK) == 0
+    masked = ("replay", "out.png", "photo.jpg", "--style", look, "--mask", "left.png", "-o", "again.png")
+    assert katazome(*masked) == 0
+    assert "all as in the recipe" in capsys.readouterr().err
+    assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
+    batch = (
+        "batch",
+        "photo.jpg",
+        "--style",
+        look,
+        "--recipe",
+        "out.png",
+        "-o",
+        "many",
+        "--name",
+        "again.png",
+    )
+    assert katazome(*batch, "--mask", "left.png", "--quiet") == 0
+    assert Path("many/again.png").read_bytes() == Path("out.png").read_bytes()
+
+    teach = ("--layer", "relu3_2", "--side", "64", "--steps", "40", "--batch", "8", "--learning-rate", "0.05")
+    assert katazome("train", "segmenter", "--images", looks, "-o", "m.safetensors", *teach) == 0
+    Image.fromarray(coloured(np.random.default_rng(3), 0, 96, 96)).save("cloth.png")
+    by_model = ("--from", "mofumofu", "--model", "m.safetensors", "--look", look)
+    assert katazome("material", "cloth.png", *by_model, *QUICK, "--overwrite") == 0
+    given = ("replay", "out.png", "cloth.png", "--style", look, "-o", "b.png")
+    assert katazome(*given) == 2
+    assert "asks a model for materials; give its file by --model" in capsys.readouterr().err
+    assert katazome(*given, "--model", "m.safetensors") == 0
+    assert "all as in the recipe" in capsys.readouterr().err
+    assert Path("b.png").read_bytes() == Path("out.png").read_bytes()
+    batch = ("batch", "cloth.png", "--style", look, "--recipe", "out.png", "-o", "many", "--name", "b.png")
+    assert katazome(*batch, "--model", "m.safetensors", "--quiet") == 0
+    assert Path("many/b.png").read_bytes() == Path("out.png").read_bytes()
+    # another model
+    assert (
+        katazome("train", "segmenter", "--images", looks, "-o", "n.safetensors", *teach, "--seed", "2") == 0
+    )
+    assert katazome(*given, "--model", "n.safetensors", "--overwrite") == 2
+    assert "the recipe was made with model, SHA-256" in capsys.readouterr().err

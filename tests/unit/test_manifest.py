@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from katazome.errors import OptionError, OutputError
+from katazome.errors import OptionError, OutputError, PictureError
 from katazome.jobs.manifest import Case, Figures, Manifest
 
 
@@ -68,3 +68,51 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "cases").write_text("a file in the folder's place")
     with pytest.raises(OutputError, match=r"case-0\.json cannot be written"):
         manifest(tmp_path).run(lambda case: {})
+
+
+def test_a_manifest_in_a_file_and_back(tmp_path: Path) -> None:
+    made = Manifest(tmp_path / "done", [Case("a", {"words": "型\u2028染め"}, {"content": "../a.png"})])
+    made.write(tmp_path / "m.jsonl")
+    assert Manifest.read(tmp_path / "m.jsonl", tmp_path / "done") == (made, False)
+    text = (tmp_path / "m.jsonl").read_text(encoding="utf-8")
+    (tmp_path / "m.jsonl").write_text(text.replace("型", "形"), encoding="utf-8")
+    edited, changed = Manifest.read(tmp_path / "m.jsonl", tmp_path / "done")
+    assert changed
+    assert edited.cases[0].values["words"] == "形\u2028染め"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"name": "b"', r"line 3 of .*m\.jsonl is not JSON"),
+        ("[1]", "line 3 of .* is a JSON list; expected an object"),
+        ('{"name": "b", "values": {}}', "line 3 of .* is no case: it has name, values"),
+        ('{"name": 3, "values": {}, "places": {}}', "line 3 of .* is no case"),
+        ('{"name": "a", "values": {}, "places": {}}', "two cases are called 'a'"),
+        ('{"name": "../b", "values": {}, "places": {}}', r"a case is called '\.\./b'"),
+    ],
+)
+def test_a_manifest_edited_wrongly(tmp_path: Path, line: str, said: str) -> None:
+    Manifest(tmp_path, [Case("a", {})]).write(tmp_path / "m.jsonl")
+    with (tmp_path / "m.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises((PictureError, OptionError), match=said):
+        Manifest.read(tmp_path / "m.jsonl", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "there is no manifest"),
+        ("", "is not JSON"),
+        ("{}", "is no manifest of format 1"),
+        ('{"format": 2}', "is no manifest of format 1"),
+        ('{"format": 1}\n', "has no cases"),
+        (b"\xff", "cannot be read"),
+    ],
+)
+def test_what_is_no_manifest(tmp_path: Path, text: str | bytes | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "m.jsonl").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(PictureError, match=said):
+        Manifest.read(tmp_path / "m.jsonl", tmp_path)

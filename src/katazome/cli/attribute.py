@@ -151,7 +151,7 @@ class _Job:
                     stopped = True
                     break
                 cells.append((f"{strength:g}", frame.cut(step.picture[:, :3].cpu())))
-        metadata = works[0][1].recipe.to_xmp() if settings.recipe else None
+        metadata = works[0][1].recipe.to_xmp() if not settings.no_recipe else None
         write(sheet([cells], cell=_CELL), output, metadata=metadata, overwrite=settings.overwrite)
         tell(
             f"{output}: the face as it is and at {len(cells) - 1} of {len(works)} strengths",

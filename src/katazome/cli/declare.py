@@ -123,8 +123,7 @@ def command(
     """
 
     def called(*args: Any, **given: Any) -> int:
-        plain = {k: "-" if v == STREAM else v for k, v in given.items()}
-        return body(*("-" if a == STREAM else a for a in args), **plain)
+        return body(*(_unmarked(a) for a in args), **{k: _unmarked(v) for k, v in given.items()})
 
     options = declared(classes)
     methods = [owner for owner in classes if owner]
@@ -132,6 +131,12 @@ def command(
     called.__signature__ = inspect.Signature([*positional, *keywords])  # type: ignore[attr-defined]
     called.__name__ = called.__qualname__ = body.__name__
     return called
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unmarked(item) for item in value]
+    return "-" if value == STREAM else value
 
 
 def argument(name: str, text: str, *, several: bool = False) -> inspect.Parameter:

@@ -19,7 +19,7 @@ from cyclopts import App, CycloptsError
 
 from katazome import __version__
 from katazome.cli.declare import STREAM, aliases, rewrite, spelled
-from katazome.errors import KatazomeError, OptionError, nearest
+from katazome.errors import KatazomeError, OptionError, nearest, sentence
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -89,6 +89,45 @@ app.command(
     "  katazome segment photo.jpg --where 'mask:sky.png and not:mask:\"the tower.png\"' --overlay show.jpg",
 )
 app.command(
+    "katazome.cli.replay:replay",
+    name="replay",
+    usage="Usage: katazome replay RECIPE [CONTENT] --style STYLE [-o OUT] [OPTIONS]",
+    help="Give a picture the look of another that this program made, by the recipe inside it.",
+    help_epilogue="Examples:\n"
+    "  katazome replay out.png other-photo.jpg --style painting.jpg -o other-out.png\n"
+    "  katazome replay look.json photo.jpg --style painting.jpg --size 2048 -o large.png",
+)
+app.command(
+    "katazome.cli.batch:batch",
+    name="batch",
+    usage="Usage: katazome batch PICTURE... --style STYLE -o FOLDER [OPTIONS]",
+    help="Restyle many pictures: folders and patterns, several styles, done once, gone on with, shared.",
+    help_epilogue="Examples:\n"
+    "  katazome batch photos/ --style paintings/ -o out/ --plan\n"
+    "  katazome batch photos/ --style paintings/ -o out/ --product --size 1024 --workers 2\n"
+    "  katazome batch 'photos/**/*.jpg' --style one.jpg -o out/ --name '{folder}/{content}.{style}{ext}'\n"
+    "  katazome batch photos/ --style painting.jpg --recipe look.png -o out/\n"
+    "  katazome batch --manifest out/batch/manifest.jsonl --part 2/5",
+)
+app.command(
+    "katazome.cli.info:info",
+    name="info",
+    help="Say what made a picture, by the recipe inside it.",
+    help_epilogue="Examples:\n  katazome info out.png\n  katazome info out.png --json > look.json",
+)
+app.command(
+    "katazome.cli.info:compare",
+    name="compare",
+    help="Say what differs between pictures in how they were made, and lay them beside each other.",
+    help_epilogue="Example:\n  katazome compare a.png b.png c.png -o sheet.png",
+)
+app.command(
+    "katazome.cli.doctor:doctor",
+    name="doctor",
+    help="Say what this machine is and what works on it, for a report of a bug.",
+    help_epilogue="Example:\n  katazome doctor",
+)
+app.command(
     "katazome.cli.filters:app", name="filters", help="Which filters of the network answer to an object."
 )
 app.command("katazome.cli.train:app", name="train", help="Train small networks on your own pictures.")
@@ -101,13 +140,19 @@ _COMMANDS = (
     "attribute",
     "texture",
     "resume",
+    "replay",
+    "batch",
     "segment",
+    "info",
+    "compare",
+    "doctor",
     "filters",
     "train",
     "weights",
     "study",
 )
-_OPTIONED = ("stylize", "material", "attribute", "texture", "resume")
+_OPTIONED = ("stylize", "material", "attribute", "texture", "resume", "replay", "batch")
+_STREAMED = ("segment", "info", "compare")  # they take - too
 _FLAGS = ("--help", "-h", "--version")
 
 
@@ -153,7 +198,7 @@ def _run(arguments: list[str]) -> int:
         from katazome.cli.stylize import CLASSES
 
         arguments = [first, *rewrite(arguments[1:], aliases(CLASSES[first]))]
-    elif first == "segment":
+    elif first in _STREAMED:
         arguments = [first, *rewrite(arguments[1:], {})]
     code = app(arguments)
     return code if isinstance(code, int) else 0
@@ -169,17 +214,7 @@ def _sentence(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
         from katazome.cli.stylize import CLASSES
 
         return spelled(str(error), declared(CLASSES[arguments[0]])), error.exit_code
-    if isinstance(error, KatazomeError):
-        return str(error), error.exit_code
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(sign in str(error) for sign in ("DefaultCPUAllocator", "out of memory", "not enough memory"))
-    ):
-        return "there is not enough memory for this; take --tile 256, or a smaller --size", FAILED
-    if isinstance(error, OSError):
-        return f"{error.filename or 'a file'}: {error.strerror or error}", FAILED
-    text = f"{type(error).__name__}: {error}"
-    return f"something went wrong that should not ({text}); KATAZOME_DEBUG=1 shows where", FAILED
+    return sentence(error), error.exit_code if isinstance(error, KatazomeError) else FAILED
 
 
 def _is_broken_pipe(error: BaseException) -> bool:

@@ -15,8 +15,10 @@ from katazome.api import DEFAULT_METHOD, list_methods
 from katazome.cli import declare
 from katazome.cli.settings import (
     AttributeSettings,
+    BatchSettings,
     MakingSettings,
     MaterialSettings,
+    ReplaySettings,
     ResumeSettings,
     StylizeSettings,
     WorkSettings,
@@ -30,7 +32,7 @@ from katazome.training.steps.segmenter import SegmenterOptions
 STRENGTHS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Strengths whose weights the page shows."""
 
-_ENVIRONMENT = (
+ENVIRONMENT = (
     ("KATAZOME_HOME", "folder of everything kept; open: the platform's cache folder"),
     ("KATAZOME_OFFLINE", "1: never touch the network"),
     ("KATAZOME_DETECTOR", "Folder of an open-vocabulary detector that finds `object:NAME`, by any words"),
@@ -74,13 +76,21 @@ def reference() -> str:
             "Beside the options of the method `attribute`, and those of `stylize` above but for `--preview`:",
             "",
             *_options(AttributeSettings, without=MakingSettings),
+            *_section("The command line: `replay`"),
+            "Beside the options of the recipe's method, and those of `stylize` above:",
+            "",
+            *_options(ReplaySettings, without=StylizeSettings),
+            *_section("The command line: `batch`"),
+            "Beside the options of the methods, and those of `stylize` above but for `--output`:",
+            "",
+            *_options(BatchSettings, without=StylizeSettings),
             *_section("The command line: `train segmenter`"),
             *_options(SegmenterSettings),
             *_options(SegmenterOptions)[2:],
             *_section("The command line: `resume`"),
             *_options(ResumeSettings),
             *_section("Environment"),
-            *_table(("variable", "meaning"), ((f"`{name}`", text) for name, text in _ENVIRONMENT)),
+            *_table(("variable", "meaning"), ((f"`{name}`", text) for name, text in ENVIRONMENT)),
             *_section("Exit codes"),
             *_table(("code", "meaning"), _EXIT_CODES),
             "",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from katazome.api import DEFAULT_METHOD
 from katazome.cli.download import Download
+from katazome.jobs.batch import COMBINE, NAME
 from katazome.options import Options, option
 from katazome.weights.flavours import VGGWeights, open_vgg
 
@@ -56,8 +57,10 @@ class MakingSettings(Common):
     """A new piece of work, whatever it is made from."""
 
     depth: int = option(8, help="Bits a sample: 8, or 16 (PNG and TIFF)", group="Output")
-    recipe: bool = option(
-        True, help="Write the recipe (options, versions, hashes) into the result's metadata", group="Output"
+    no_recipe: bool = option(
+        False,
+        help="Leave the recipe (options, versions, hashes) out of the result's metadata",
+        group="Output",
     )
     save_every: int = option(
         0,
@@ -79,10 +82,45 @@ class WorkSettings(MakingSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StylizeSettings(WorkSettings):
+class RecordedSettings(WorkSettings):
+    """What stands beside a recipe, which names no files."""
+
+    mask: tuple[str, ...] = option(
+        (),
+        help="Mask for a recipe with mask:file in it; of several each by a --mask of its own, in order",
+        repeats=True,
+        group="Look",
+    )
+    other_style: bool = option(
+        False, help="Take other styles than a recipe's, or another picture to start from", group="Look"
+    )
+    other_weights: bool = option(False, help="Take another network or model than a recipe's", group="Look")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StylizeSettings(RecordedSettings):
     """A photograph restyled."""
 
     method: str = option(DEFAULT_METHOD, help="How the look is described", group="Look")
+    recipe: str | None = option(
+        None,
+        help="Method and options from a recipe, in a picture or a file of `katazome info --json`; "
+        "options given here count more",
+        group="Look",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaySettings(RecordedSettings):
+    """The look of a picture, from the recipe inside it, once more."""
+
+    style: tuple[str, ...] = option(
+        (),
+        help="The recipe's style picture; of several each by a --style of its own",
+        repeats=True,
+        group="Look",
+    )
+    device: str = option("", help="Where to compute; open: as the recipe has it", group="Machine")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,3 +192,59 @@ class Caller(Options):
     recipe: bool = option(True, help="Whether the recipe goes into the file")
     save_every: int = option(0, help="Iterations between checkpoints", low=0)
     device: str = option("auto", help="Where the work was done")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSettings(StylizeSettings):
+    """Many pictures restyled."""
+
+    output: str | None = option(None, help="Folder of the results; it is made", group="Output")
+    overwrite: bool = option(
+        False, help="Replace results that are there and were made otherwise", group="Output"
+    )
+    save_every: int = option(
+        0,
+        help="Keep where a picture stands every so many iterations; 0: when interrupted",
+        low=0,
+        group="Output",
+    )
+    plan: bool = option(
+        False, help="Write the manifest, say count, memory and time, and stop", group="Output"
+    )
+    name: str = option(
+        NAME, help="Names of the results: {content} {style} {folder} {number} {method} {ext}", group="Output"
+    )
+    manifest: str | None = option(
+        None, help="Manifest to run as it stands, in the place of pictures and options", group="Output"
+    )
+    style: tuple[str, ...] = option(
+        (),
+        help="Style picture, folder or pattern; may be given several times",
+        repeats=True,
+        group="Look",
+    )
+    combine: str = option(
+        "product",
+        help="Each picture with each style (--product), the first with the first and so on (--pair), "
+        "or each with all of them blended (--together)",
+        choices=COMBINE,
+        aliases=tuple(f"{way}={way}" for way in COMBINE),
+        group="Look",
+    )
+    part: str = option(
+        "1/1", help="Which part of the cases to do here: 2/5 is the second of five", group="Work"
+    )
+    workers: int = option(1, help="Processes on this machine", low=1, high=1024, group="Machine")
+    on: str = option(
+        "",
+        help="Do it on a cluster: ray, or ray:ADDRESS (auto, HOST:PORT); all machines must reach the folders "
+        "under the same path",
+        group="Machine",
+    )
+    threads: int = option(
+        0,
+        help="Threads of each; 0: as the manifest that is there, else the processors shared out",
+        low=0,
+        high=1024,
+        group="Machine",
+    )

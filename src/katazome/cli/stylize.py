@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from katazome.api import DEFAULT_METHOD, Session, Work
 from katazome.cli import declare
 from katazome.cli.drive import Sink, drive
 from katazome.cli.settings import (
     AttributeSettings,
+    BatchSettings,
     Caller,
     MakingSettings,
     MaterialSettings,
+    ReplaySettings,
     ResumeSettings,
     StylizeSettings,
     WorkSettings,
@@ -25,11 +24,15 @@ from katazome.cli.settings import (
 from katazome.cli.show import show_for
 from katazome.descent.checkpoint import checkpoint_path, read_header
 from katazome.descent.loop import Checkpoint
-from katazome.device import free_memory, resident_memory
+from katazome.device import free_memory, keep_threads, resident_memory
 from katazome.errors import OptionError, OutputError, PictureError
+from katazome.jobs.recorded import differing
+from katazome.jobs.replay import Replay
 from katazome.methods.base import Method, get_method, list_methods
 from katazome.options import Options
+from katazome.pictures.read import PictureLike
 from katazome.pictures.write import check_target, default_name
+from katazome.recipe import Recipe, open_recipe
 from katazome.regions.grammar import parse_placement
 
 
@@ -39,7 +42,8 @@ def _by_method(*, content: bool) -> dict[str, type[Options]]:
     return {m.name: m.options for m in methods}
 
 
-def _presets(methods: Sequence[Method]) -> str:
+def presets_of(methods: Sequence[Method]) -> str:
+    """Return the presets of methods, for help."""
     named = [f"{', '.join(m.presets)} ({m.name})" for m in methods if m.presets]
     return ": " + "; ".join(named) if named else ""
 
@@ -48,6 +52,11 @@ def _stylize(content: str, *styles: str, **given: Any) -> int:
     settings = StylizeSettings.from_json(declare.values_of(StylizeSettings, given))
     if not styles and not given.get("at"):
         raise OptionError("no style picture was given; name one or several after the content picture")
+    if settings.recipe is not None:
+        return again(settings.recipe, content, styles, settings, given)
+    said = [name for name in ("mask", "other_style", "other_weights") if getattr(settings, name)]
+    if said:
+        raise OptionError(f"{said[0]} stands beside a recipe; give one by --recipe")
     method = get_method(settings.method)
     if not method.content:
         raise OptionError(f"{method.name} restyles no picture; use `katazome {method.name}`")
@@ -61,12 +70,43 @@ def _texture(*sources: str, **given: Any) -> int:
     return make(get_method("texture"), None, sources, settings, given)
 
 
+def again(
+    recipe: str,
+    content: str | None,
+    styles: Sequence[str],
+    settings: StylizeSettings | ReplaySettings,
+    given: Mapping[str, Any],
+) -> int:
+    """Do what a recipe says, with other options where they were given."""
+    replay = Replay(
+        open_recipe(recipe),
+        styles,
+        settings.mask,
+        other_style=settings.other_style,
+        other_weights=settings.other_weights,
+    )
+    method = replay.method
+    if given.get("method", method.name) != method.name:
+        raise OptionError(
+            f"the recipe's method is {method.name}, method says {given['method']}; leave it out"
+        )
+    if settings.preset is not None:
+        raise OptionError("preset and recipe both set all options; give one of them")
+    if method.content and content is None:
+        raise OptionError(f"the recipe restyles a picture ({method.name}); name one after it")
+    if not method.content and content is not None:
+        raise OptionError(f"the recipe restyles no picture ({method.name}); leave '{content}' out")
+    keep_threads(replay.recipe.threads)
+    return make(method, content, styles, settings, given, replay)
+
+
 def make(
     method: Method,
     content: str | None,
     styles: Sequence[str],
     settings: WorkSettings,
     given: Mapping[str, Any],
+    replay: Replay | None = None,
 ) -> int:
     """Do what a command was asked for: the work laid out, foretold, run, its result written."""
     options = {k: v for k, v in given.items() if k not in declare.declared({"": type(settings)})}
@@ -85,15 +125,22 @@ def make(
             else _made_name(content, [*styles, *placed, *(["preview"] if settings.preview else [])])
         )
         check_output(output, settings)
-    session = Session(device=settings.device, weights=settings.network())
+    device = settings.device or (replay.device() if replay is not None else "auto")
+    session = Session(device=device, weights=settings.network())
+    looks: Sequence[PictureLike] = styles
+    if replay is not None:
+        looks, options = replay.arguments(options, session.device)
     work = session.prepare(
         content,
-        styles,
+        looks,
         method=method.name,
         preset=settings.preset,
         preview=settings.preview,
         **options,
     )
+    if replay is not None:
+        replay.check(work.recipe)
+        _unlike(replay.recipe, work.recipe, quiet=settings.quiet)
     return carry_out(work, session, output, settings)
 
 
@@ -102,9 +149,9 @@ def carry_out(work: Work, session: Session, output: str, settings: MakingSetting
     caller = Caller(
         output="-" if output == "-" else Path(output).name,
         depth=settings.depth,
-        recipe=settings.recipe,
+        recipe=not settings.no_recipe,
         save_every=settings.save_every,
-        device=settings.device,
+        device=settings.device or session.device.type,
     )
     _notes(work, quiet=settings.quiet)
     if settings.plan:
@@ -191,6 +238,14 @@ def _notes(work: Work, *, quiet: bool) -> None:
             _say(note if role == "where" else f"{role} '{picture.name}': {note}")
 
 
+def _unlike(recorded: Recipe, made: Recipe, *, quiet: bool) -> None:
+    """Say in what the work is not the recipe's."""
+    there, here = differing([recorded, made])
+    told = ", ".join(f"{name} {here[name]} (was {there[name]})" for name in there)
+    if not quiet:
+        _say(f"unlike the recipe: {told}" if told else "all as in the recipe")
+
+
 def _memory_warning(work: Work, session: Session) -> str:
     """Return a sentence when the work needs more than is free; to be asked before anything is measured."""
     held = resident_memory() if session.device.type != "cuda" else 0
@@ -222,8 +277,7 @@ def _resume(checkpoint: str, **given: Any) -> int:
         _refuse_terminal()
     else:
         _check_checkpoint(target, overwrite=settings.overwrite, resumed=path)
-    if 0 < threads <= (os.cpu_count() or 1):
-        torch.set_num_threads(threads)  # sums are then the same to the last bit
+    keep_threads(threads)
     device = settings.device or caller.device
     session = Session(device=device, weights=settings.network())
     work, state, _ = session.resume(path)
@@ -256,6 +310,8 @@ CLASSES: Mapping[str, declare.Classes] = {
     "stylize": _RESTYLING,
     "texture": _GROWING,
     "resume": {"": ResumeSettings},
+    "batch": {"": BatchSettings, **_by_method(content=True)},
+    "replay": {"": ReplaySettings, **_by_method(content=True), **_by_method(content=False)},
     "material": {"": MaterialSettings, "material": get_method("material").options},
     "attribute": {"": AttributeSettings, "attribute": get_method("attribute").options},
 }
@@ -270,7 +326,7 @@ stylize = declare.command(
     CLASSES["stylize"],
     {
         "method": ": " + " | ".join(m for m in _RESTYLING if m),
-        "preset": _presets([m for m in list_methods() if m.styled and m.content]),
+        "preset": presets_of([m for m in list_methods() if m.styled and m.content]),
     },
 )
 
@@ -282,7 +338,7 @@ texture = declare.command(
         )
     ],
     CLASSES["texture"],
-    {"preset": _presets([m for m in list_methods() if not m.content])},
+    {"preset": presets_of([m for m in list_methods() if not m.content])},
 )
 
 resume = declare.command(

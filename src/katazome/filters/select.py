@@ -163,17 +163,21 @@ def chosen_of(text: str, weights: VGGWeights | None = None) -> dict[str, tuple[i
 
     Raises :class:`OptionError` for a file that cannot be read, and as :meth:`Selection.check`.
     """
-    words = [_WORD.fullmatch(word) for word in text.split()]
-    if not words or not all(words):
+    if not in_words(text):
         return Selection.read(text, weights).chosen()
     found: dict[str, set[int]] = {}
-    for word in words:
-        assert word is not None
+    for word in _WORD.finditer(text):
         found.setdefault(tap(word[1]).name, set()).update(int(n) for n in word[2].split(","))
     chosen = {layer: tuple(sorted(some)) for layer, some in found.items()}
     if weights is not None:
         _in_range(chosen, weights)
     return chosen
+
+
+def in_words(text: str) -> bool:
+    """Whether a text is words for filters, as :func:`words_of` makes them, and not the name of a file."""
+    words = text.split()
+    return bool(words) and all(_WORD.fullmatch(word) for word in words)
 
 
 def words_of(chosen: Mapping[str, Sequence[int]]) -> str:

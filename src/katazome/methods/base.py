@@ -17,6 +17,7 @@ from katazome.descent.loop import Checkpoint, Problem, Step, descend
 from katazome.descent.optimisers import Optimiser
 from katazome.descent.scales import Stage
 from katazome.errors import MethodError, OptionError, nearest
+from katazome.methods.kept import KeptLooks
 from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import Plan
@@ -99,6 +100,8 @@ class Engine:
 
     encoder: Encoder
     device: torch.device
+    looks: KeptLooks | None = None
+    """Statistics of styles, where they are to be kept between pieces of work."""
 
 
 @dataclass(frozen=True)

@@ -249,8 +249,15 @@ class Wiring:
                 )
             guide = None if look.weight is None else self._carried(look.weight, taps)
             statistics = LookStatistics(taps, moments, guide)
-            found.append(Look.of(gather(plain, look.pixels, statistics, self.tile)))
+            found.append(self._gathered(plain, look.pixels, statistics))
         return Look.blend(found, placed.shares)
+
+    def _gathered(self, encoder: Encoder, pixels: Tensor, statistics: LookStatistics) -> Look:
+        def gathered() -> Look:
+            return Look.of(gather(encoder, pixels, statistics, self.tile))
+
+        kept = self.engine.looks
+        return gathered() if kept is None else kept.get(encoder, pixels, statistics, self.tile, gathered)
 
     def _carried(self, region: Tensor, taps: Sequence[str]) -> Guides:
         inside = isinstance(self.options, StyleOptions) and self.options.guides == "inside"

@@ -35,7 +35,8 @@ _FORWARD_SHARE = 0.45
 """Time of encoding without a graph, over that of a whole evaluation; measured."""
 
 _PROBE = 256
-_WARM_UP_SECONDS = 1.5
+WARM_UP_SECONDS = 1.5
+"""Of a process's first piece of work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +63,13 @@ class Plan:
 
     def seconds(self) -> float:
         """Measure this machine's speed on a small picture and foretell the time of the whole work."""
-        speeds = {dtype: self._speed(dtype) for dtype in {leg.dtype for leg in self.legs}}
-        return _WARM_UP_SECONDS + sum(
+        used = {leg.dtype for leg in self.legs}
+        speeds = {dtype: seconds_per_pixel(self.encoder, self.taps, dtype) for dtype in used}
+        return WARM_UP_SECONDS + sum(
             speeds[leg.dtype] * leg.evaluations * self._pixels_worked(leg)
             + self._targets(leg, speeds[leg.dtype])
             for leg in self.legs
         )
-
-    def _speed(self, dtype: torch.dtype) -> float:
-        """Seconds for each pixel of one evaluation."""
-        encoder = self.encoder.with_(dtype=dtype)
-        picture = torch.rand(1, 3, _PROBE, _PROBE, device=encoder.device)
-        times = []
-        for _ in range(3):
-            began = time.perf_counter()
-            _evaluate(encoder, picture, self.taps)
-            times.append(time.perf_counter() - began)
-        return min(times) / _PROBE**2
 
     def _pixels_worked(self, leg: Leg) -> float:
         total = 0.0
@@ -116,6 +107,18 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def seconds_per_pixel(encoder: Encoder, taps: Sequence[str], dtype: torch.dtype) -> float:
+    """Measure, on a small picture, the seconds for each pixel of one evaluation with its gradient."""
+    prepared = encoder.with_(dtype=dtype)
+    picture = torch.rand(1, 3, _PROBE, _PROBE, device=encoder.device)
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        _evaluate(prepared, picture, taps)
+        times.append(time.perf_counter() - began)
+    return min(times) / _PROBE**2
 
 
 def choose_history(height: int, width: int, wanted: int) -> int:

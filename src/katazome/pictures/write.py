@@ -158,10 +158,11 @@ def default_name(content_name: str, style_names: Sequence[str], suffix: str = ".
     names = [content_name, *style_names]
     if len(style_names) > 3:
         names = [content_name, style_names[0], f"and-{len(style_names) - 1}-more"]
-    return ".".join(_plain(n) for n in names) + suffix
+    return ".".join(plain_name(n) for n in names) + suffix
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a name that every file system takes: letters, digits, ``-`` and ``_``; at most 48 bytes."""
     kept = re.sub(r"[^\w-]+", "-", name).strip("-_")
     # file systems count bytes, and most allow 255 for the whole name
     kept = kept.encode()[:48].decode(errors="ignore") or "picture"

@@ -11,11 +11,12 @@ shows the text and points at the character.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import NoReturn
 
 from katazome.errors import OptionError, nearest
+from katazome.filters.select import in_words
 from katazome.networks.segmenter import Segmenter
 from katazome.regions.region import (
     PLAIN,
@@ -86,6 +87,21 @@ def parse_placement(
     if not reader.takes("=") or not text[reader.at :]:
         reader.fail("expected = and a style picture after the region")
     return region, text[reader.at :]
+
+
+def parse_recorded(text: str, name: str, masks: Iterator[str]) -> list[Region]:
+    """Return the regions of a text from a recipe, in which commas part them.
+
+    A recipe names no file, and none that it names is opened: each ``mask:file`` takes the next of ``masks``.
+
+    Raises :class:`OptionError` as :func:`parse`, and for a file's name.
+    """
+    reader = _Recorded(text, name, masks)
+    regions = [reader.region()]
+    while reader.takes(","):
+        regions.append(reader.region())
+    reader.end()
+    return regions
 
 
 class _Reader:
@@ -196,3 +212,23 @@ class _Reader:
 
     def fail(self, what: str) -> NoReturn:
         raise OptionError(f"{self.name}: {what}\n  {self.text}\n  {' ' * self.at}^")
+
+
+class _Recorded(_Reader):
+    """Reads a text of a recipe."""
+
+    def __init__(self, text: str, name: str, masks: Iterator[str]) -> None:
+        super().__init__(text, name, None)
+        self.masks = masks
+
+    def _named(self, word: str, name: str) -> Region:
+        if word == "mask":
+            if name != "file":
+                raise OptionError("a recipe names no file of a mask, only 'mask:file'; this one was changed")
+            mask = next(self.masks, None)
+            if mask is None:
+                raise OptionError("the recipe has a mask here; give its file by --mask")
+            return Mask(mask)
+        if word == "filters" and not in_words(name):
+            raise OptionError("a recipe has filters in words, such as relu5_1:3, not in a file")
+        return super()._named(word, name)

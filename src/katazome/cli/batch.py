@@ -1,0 +1,314 @@
+"""The command ``katazome batch``: many pictures, done once, gone on with, shared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from katazome.cli import declare
+from katazome.cli.drive import INTERRUPTED, Interrupt
+from katazome.cli.settings import BatchSettings
+from katazome.cli.show import Count, tell
+from katazome.cli.study import part_of
+from katazome.cli.stylize import CLASSES, check_options, presets_of
+from katazome.device import resolve_device
+from katazome.errors import KatazomeError, MethodError, OptionError, OutputError, PictureError
+from katazome.jobs.batch import BOOKS, Order, check_case
+from katazome.jobs.cluster import RAY, on_ray
+from katazome.jobs.inputs import STARTS, hash_of
+from katazome.jobs.local import RECORDS, Outcome, Painter, in_processes, in_turn
+from katazome.jobs.manifest import Case, Manifest
+from katazome.jobs.replay import Replay
+from katazome.jobs.summary import write_sheet, write_table
+from katazome.methods.base import get_method, list_methods
+from katazome.networks.segmenter import open_segmenter
+from katazome.objective.plan import WARM_UP_SECONDS, duration
+from katazome.recipe import open_recipe
+from katazome.weights.flavours import VGGWeights
+
+MANIFEST = "manifest.jsonl"
+_SAMPLE, _TRIED = 4, 12
+_GOLDEN = 0.618034
+
+
+def _batch(*contents: str, **given: Any) -> int:
+    settings = BatchSettings.from_json(declare.values_of(BatchSettings, given))
+    part = part_of(settings.part)
+    weights = settings.network()
+    resolve_device(settings.device)
+    if settings.on and settings.on.partition(":")[0] != RAY:
+        raise OptionError(f"on is '{settings.on}'; it must be {RAY} or {RAY}:ADDRESS")
+    if settings.on and settings.workers > 1:
+        raise OptionError(
+            "on and workers both say who does the work; a cluster's machines have workers of their own"
+        )
+    broken: list[str] = []
+    if settings.manifest is not None:
+        cases, folder = _given_manifest(Path(settings.manifest), contents, given, weights)
+    else:
+        folder = _folder(settings)
+        cases, broken = _ordered(contents, folder, settings, given, weights)
+    painter = Painter(
+        folder, weights, settings.device, overwrite=settings.overwrite, save_every=settings.save_every
+    )
+    own = list(painter.manifest(cases).part(*part).cases)
+    missing = painter.missing(own)
+    _check_free(painter, missing, settings)
+    if settings.manifest is None:
+        _write_manifest(painter.manifest(cases), folder / BOOKS / MANIFEST, settings)
+    done = len(own) - len(missing)
+    told = f"{_many(len(missing))} to make" + (f", {done} done already" if done else "")
+    if settings.plan:
+        for text in broken:
+            tell(text, quiet=settings.quiet)
+        print(f"{told}{_foretold(painter, missing, settings)}; {folder / BOOKS / MANIFEST}", flush=True)
+        return 0
+    tell(told, quiet=settings.quiet)
+    return _run(painter, own, missing, broken, settings)
+
+
+def _run(
+    painter: Painter,
+    own: Sequence[Case],
+    missing: Sequence[Case],
+    broken: Sequence[str],
+    settings: BatchSettings,
+) -> int:
+    failed: dict[str, str] = {}
+    hopeless = ""
+    made = 0
+    keeping = "the pictures in hand, to be gone on with"
+    with (
+        Interrupt(quiet=settings.quiet, keeping=keeping) as interrupt,
+        Count("pictures", quiet=settings.quiet) as count,
+    ):
+        count(0, len(missing))
+
+        def stopped() -> bool:
+            return interrupt.asked or bool(hopeless)
+
+        for outcome in _outcomes(painter, missing, stopped, settings):
+            if outcome.failed:
+                failed[outcome.case.name] = outcome.failed
+                if outcome.hopeless:
+                    hopeless = outcome.failed
+                else:
+                    count.note(f"{outcome.case.values['output']}: {outcome.failed}")
+            made += outcome.figures is not None
+            count(made + len(failed), len(missing))
+    rest = len(missing) - made - len(failed)
+    if hopeless:
+        raise OutputError(
+            f"{hopeless}. {_many(made)} made in this run are whole; the same command makes the other "
+            f"{len(missing) - made}"
+        )
+    books = [write_table(painter, own, failed), write_sheet(painter, own)]
+    tell("; ".join(str(path) for path in books if path is not None), quiet=settings.quiet)
+    for text in broken:
+        tell(text, quiet=settings.quiet)
+    if interrupt.asked and rest:
+        tell(
+            f"interrupted; {_many(made)} made, {rest} left. To go on: the same command", quiet=settings.quiet
+        )
+        return INTERRUPTED
+    if failed or broken:
+        raise MethodError(
+            f"{_many(len(failed) + len(broken))} could not be made, {made} were; {books[0]} says why"
+        )
+    return 0
+
+
+def _outcomes(
+    painter: Painter, missing: Sequence[Case], stopped: Callable[[], bool], settings: BatchSettings
+) -> Iterator[Outcome]:
+    """Do the cases here, in processes, or on a cluster."""
+    if settings.on:
+        return on_ray(painter, missing, stopped, settings.on.partition(":")[2])
+    if settings.workers > 1:
+        return in_processes(painter, missing, stopped, settings.workers)
+    return in_turn(painter, missing, stopped)
+
+
+def _folder(settings: BatchSettings) -> Path:
+    if settings.output is None:
+        raise OptionError("no folder for the results was given; name one by -o FOLDER")
+    folder = Path(settings.output)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"'{folder}' is a file; give -o a folder")
+    return folder
+
+
+def _ordered(
+    contents: Sequence[str],
+    folder: Path,
+    settings: BatchSettings,
+    given: Mapping[str, Any],
+    weights: VGGWeights,
+) -> tuple[list[Case], list[str]]:
+    if "-" in (*contents, *settings.style):
+        raise OptionError("standard input (-) is one picture; batch takes files, folders and patterns")
+    options = {k: v for k, v in given.items() if k not in declare.declared({"": BatchSettings})}
+    method, styles, combine = get_method(settings.method), settings.style, settings.combine
+    threads = settings.threads or _threads_before(folder) or _shared_out(settings.workers)
+    if settings.recipe is not None:
+        replay = Replay(
+            open_recipe(settings.recipe),
+            styles,
+            settings.mask,
+            other_style=settings.other_style,
+            other_weights=settings.other_weights,
+        )
+        method = replay.method
+        check_options(method, None, options)
+        looks, options = replay.arguments(
+            declare.values_of(method.options, options), resolve_device(settings.device)
+        )
+        if "at" in options and "at" not in given:
+            options["at"] = [f"{region}={style}" for region, style in options["at"]]
+        styles, combine = tuple(str(look) for look in looks), "together"
+        threads = settings.threads or replay.recipe.threads
+        _check_files(replay, options, weights)
+    else:
+        check_options(method, settings.preset, options)
+        options = declare.values_of(method.options, options)
+    order = Order(
+        contents=contents,
+        styles=styles,
+        folder=folder,
+        combine=combine,
+        name=settings.name,
+        method=method.name,
+        preset=settings.preset or "",
+        preview=settings.preview,
+        options={k: list(v) if isinstance(v, tuple) else v for k, v in options.items()},
+        weights=weights.sha256,
+        threads=threads,
+        depth=settings.depth,
+        recipe=not settings.no_recipe,
+    )
+    return order.cases()
+
+
+def _check_files(replay: Replay, options: Mapping[str, Any], weights: VGGWeights) -> None:
+    """Hold the network, a model and a start against a recipe's."""
+    here = [(weights.name, weights.sha256)]
+    if options.get("model"):
+        here.append(("model", open_segmenter(Path(options["model"]), weights).sha256))
+    replay.check_weights(here)
+    start = options.get("init")
+    replay.check_start(None if start in (None, *STARTS) else hash_of(Path(start)))
+
+
+def _threads_before(folder: Path) -> int:
+    """Return the threads of the manifest that is there: what was done with them need not be done again."""
+    try:
+        found, _ = Manifest.read(folder / BOOKS / MANIFEST, folder / BOOKS / RECORDS)
+        return int(found.cases[0].values["threads"])
+    except (KatazomeError, KeyError, TypeError, ValueError):
+        return 0
+
+
+def _shared_out(workers: int) -> int:
+    return torch.get_num_threads() if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
+
+
+def _given_manifest(
+    path: Path, contents: Sequence[str], given: Mapping[str, Any], weights: VGGWeights
+) -> tuple[list[Case], Path]:
+    beside = {
+        "manifest",
+        "part",
+        "workers",
+        "on",
+        "device",
+        "weights",
+        "overwrite",
+        "save_every",
+        "plan",
+        "quiet",
+    }
+    said = [declare.flag_of(name) for name in given if name not in beside]
+    if contents or said:
+        raise OptionError(
+            f"a manifest has its pictures and options in it; leave out {', '.join([*contents, *said][:3])}"
+        )
+    folder = path.parent.parent if path.parent.name == BOOKS else None
+    if folder is None:
+        raise OptionError(f"the manifest '{path}' must lie where it was written: RESULTS/{BOOKS}/{MANIFEST}")
+    manifest, edited = Manifest.read(path, path.parent / RECORDS)
+    for case in manifest.cases:
+        check_case(case, weights.sha256)
+    if edited:
+        tell(f"{path} was edited; it is run as it stands", quiet=bool(given.get("quiet")))
+    return list(manifest.cases), folder
+
+
+def _write_manifest(manifest: Manifest, path: Path, settings: BatchSettings) -> None:
+    try:
+        before, edited = Manifest.read(path, manifest.folder)
+    except PictureError:
+        edited = path.exists()
+    else:
+        if before == manifest:
+            return
+    if edited and not settings.overwrite:
+        raise OutputError(
+            f"'{path}' was edited by hand; run it by --manifest {path}, or --overwrite to write it anew"
+        )
+    manifest.write(path)
+
+
+def _check_free(painter: Painter, missing: Sequence[Case], settings: BatchSettings) -> None:
+    """Refuse to replace pictures that are no unchanged work of ours."""
+    taken = [painter.output(case) for case in missing if os.path.lexists(painter.output(case))]
+    if taken and not settings.overwrite:
+        more = f", and {len(taken) - 1} more are" if len(taken) > 1 else ""
+        raise OutputError(
+            f"'{taken[0]}' is there already{more}, made otherwise or by something else; "
+            "choose another folder or --name, or --overwrite"
+        )
+
+
+def _foretold(painter: Painter, missing: Sequence[Case], settings: BatchSettings) -> str:
+    """Say memory and time, from some of the pictures."""
+    if not missing:
+        return ""
+    memory, seconds, seen = 0, 0.0, 0
+    problems: list[str] = []
+    for number in range(min(_TRIED, len(missing))):
+        # golden steps: spread out, and in step with nothing
+        case = missing[number if len(missing) <= _TRIED else int(number * _GOLDEN % 1 * len(missing))]
+        try:
+            plan = painter.prepare(case).plan
+        except KatazomeError as error:
+            problems.append(f"{case.values['output']}: {error}")
+            continue
+        memory = max(memory, plan.memory)
+        seconds, seen = seconds + plan.seconds() - WARM_UP_SECONDS, seen + 1
+        if seen == _SAMPLE:
+            break
+    for text in problems:
+        tell(text, quiet=settings.quiet)
+    if not seen:
+        return f", of which none of {len(problems)} that were tried can be"
+    whole = WARM_UP_SECONDS + seconds / seen * len(missing) / min(settings.workers, len(missing))
+    return (
+        f": about {memory * settings.workers / 2**30:.1f} GiB and {duration(whole)} with "
+        f"{settings.workers} worker{'s' * (settings.workers > 1)}, by {seen} of them"
+    )
+
+
+def _many(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
+
+
+batch = declare.command(
+    _batch,
+    [declare.argument("content", "Pictures to restyle: files, folders, patterns in quotes", several=True)],
+    CLASSES["batch"],
+    {"preset": presets_of([m for m in list_methods() if m.content])},
+)

@@ -1,0 +1,223 @@
+"""From pictures, styles and options to the cases of a manifest: one case a picture that is to be made.
+
+A case's values decide what comes out: hashes of inputs, options, network, threads. Where the inputs lie
+stands apart, from the manifest's folder on, so that a tree that was moved, or is seen by another machine
+under another path, is the same work.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from katazome.collections.folders import Source
+from katazome.errors import OptionError, PictureError, nearest
+from katazome.jobs.inputs import STARTS, files_of, hash_of, pictures
+from katazome.jobs.manifest import Case
+from katazome.methods.base import get_method
+from katazome.pictures.write import SUFFIXES as WRITABLE
+from katazome.pictures.write import plain_name
+
+COMBINE = ("product", "pair", "together")
+NAME = "{content}.{style}{ext}"
+BOOKS = "batch"
+"""Folder of manifest, results, table and sheet, inside that of the pictures."""
+
+_FIELDS = ("content", "style", "folder", "number", "method", "ext")
+_FIELD = re.compile(r"\{([^{}]*)\}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_VALUES = {
+    "content": str,
+    "styles": list,
+    "method": str,
+    "preset": str,
+    "preview": bool,
+    "options": dict,
+    "files": dict,
+    "weights": str,
+    "threads": int,
+    "output": str,
+    "depth": int,
+    "recipe": bool,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is to be made of many pictures."""
+
+    contents: Sequence[str]
+    """Files, folders and patterns."""
+    styles: Sequence[str]
+    folder: Path
+    """Of the results."""
+    combine: str = "product"
+    name: str = NAME
+    method: str
+    preset: str = ""
+    preview: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str
+    """SHA-256 of the network."""
+    threads: int
+    depth: int = 8
+    recipe: bool = True
+
+    def cases(self) -> tuple[list[Case], list[str]]:
+        """Return the cases, and a sentence for each picture that cannot be read at all.
+
+        Raises:
+            PictureError: nothing is found, a style cannot be read.
+            OptionError: two pictures would be written to one file; counts that do not pair; a wrong name.
+        """
+        check_options(self.method, self.preset, self.options)
+        contents = pictures(self.contents, self.folder, "picture")
+        styles = pictures(self.styles, self.folder, "style") if self.styles else []
+        hashes = {style.path: hash_of(style.path) for style in styles}
+        files = {name: hash_of(Path(name)) for name in sorted(files_of(self.options))}
+        found: list[Case] = []
+        broken: list[str] = []
+        taken: dict[str, str] = {}
+        for number, (content, looks) in enumerate(self._together(contents, styles), 1):
+            try:
+                if content.path not in hashes:
+                    hashes[content.path] = hash_of(content.path)
+            except PictureError as error:
+                broken.append(str(error))
+                continue
+            output = self._output(content, looks, number)
+            made_of = " with ".join(f"'{one.path}'" for one in (content, *looks))
+            other = taken.setdefault(output.casefold(), made_of)
+            if other is not made_of:
+                raise OptionError(
+                    f"{other} and {made_of} would both be written to '{output}'; tell them apart by --name, "
+                    f"as with '{{folder}}/{NAME}' or '{{number}}.{NAME}'"
+                )
+            values = {
+                "content": hashes[content.path],
+                "styles": [hashes[look.path] for look in looks],
+                "method": self.method,
+                "preset": self.preset,
+                "preview": self.preview,
+                "options": dict(self.options),
+                "files": files,
+                "weights": self.weights,
+                "threads": self.threads,
+                "output": output,
+                "depth": self.depth,
+                "recipe": self.recipe,
+            }
+            places = {"content": self._place(content), "styles": [self._place(look) for look in looks]}
+            found.append(Case(case_name(output), values, places))
+        if not found:
+            raise PictureError(f"none of the pictures can be read: {broken[0]}")
+        return found, broken
+
+    def _together(
+        self, contents: Sequence[Source], styles: Sequence[Source]
+    ) -> Iterator[tuple[Source, Sequence[Source]]]:
+        if not styles and not self.options.get("at"):
+            raise OptionError("no style was given; name one or several by --style, or each region's by --at")
+        if self.combine == "together" or not styles:
+            yield from ((content, styles) for content in contents)
+        elif self.combine == "pair":
+            if len(contents) != len(styles):
+                raise OptionError(
+                    f"{len(contents)} pictures cannot be paired with {len(styles)} styles; "
+                    "give as many of each, or --product"
+                )
+            yield from ((content, [style]) for content, style in zip(contents, styles, strict=True))
+        else:
+            yield from ((content, [style]) for content in contents for style in styles)
+
+    def _output(self, content: Source, looks: Sequence[Source], number: int) -> str:
+        suffix = content.path.suffix.lower()
+        stems = [plain_name(look.path.stem) for look in looks] or ["styled"]
+        words = {
+            "content": plain_name(content.path.stem),
+            "style": ".".join(stems if len(stems) <= 3 else [stems[0], f"and-{len(stems) - 1}-more"]),
+            "folder": "/".join(plain_name(part) for part in PurePosixPath(content.name).parts[:-1]) or ".",
+            "number": f"{number:05}",
+            "method": self.method,
+            "ext": suffix if suffix in WRITABLE and (self.depth == 8 or suffix == ".png") else ".png",
+        }
+        for name in _FIELD.findall(self.name):
+            if name not in words:
+                raise OptionError(
+                    f"name has {{{name}}}{nearest(name, _FIELDS)} (known: {', '.join(_FIELDS)})"
+                )
+        return check_output(_FIELD.sub(lambda found: words[found[1]], self.name))
+
+    def _place(self, source: Source) -> str:
+        try:
+            return Path(os.path.relpath(source.path, (self.folder / BOOKS).resolve())).as_posix()
+        except ValueError:  # on another drive
+            return source.path.as_posix()
+
+
+def case_name(output: str) -> str:
+    """Return the name of the case that writes ``output``: a file's name of its own."""
+    return output.replace("/", "+")
+
+
+def check_output(output: str) -> str:
+    """Return an output's name below the results' folder, tidied; :class:`OptionError` when it is none."""
+    path = PurePosixPath(output)
+    if path.is_absolute() or ".." in path.parts or "\\" in output or ":" in output or not path.name:
+        raise OptionError(f"'{output}' does not stay in the results' folder; it must be a name below it")
+    if path.parts[0] == BOOKS:
+        raise OptionError(f"'{output}' lies where the manifest is kept; choose another folder than {BOOKS}/")
+    if not re.fullmatch(r"[\w.()+/ -]+", output):
+        raise OptionError(f"'{output}' cannot be a name; letters, digits and . ( ) + - _ can")
+    if path.suffix.lower() not in WRITABLE:
+        raise OptionError(
+            f"cannot tell the format of '{output}' by its suffix; end --name with {{ext}} or one of: "
+            f"{', '.join(WRITABLE)}"
+        )
+    return path.as_posix().replace(" ", "-")
+
+
+def check_options(method: str, preset: str, options: Mapping[str, Any]) -> None:
+    """Raise :class:`OptionError` now for what each picture would fail with."""
+    chosen = get_method(method)
+    if not chosen.content or not chosen.styled:
+        raise OptionError(f"{method} restyles no picture by a style; use `katazome {method}`")
+    checked = dict(options)
+    if checked.get("init") not in (None, *STARTS):
+        checked["init"] = "file"
+    chosen.resolve(checked, preset or None, "normalised")
+
+
+def check_case(case: Case, weights: str) -> None:
+    """Raise :class:`OptionError` for a case that could not be run: edited by hand, or of another version."""
+    where = f"the case '{case.name}'"
+    values = case.values
+    if values.keys() != _VALUES.keys():
+        odd = sorted(values.keys() ^ _VALUES.keys())
+        raise OptionError(f"{where} has wrong values: {', '.join(odd)} (known: {', '.join(_VALUES)})")
+    for name, kind in _VALUES.items():
+        if not isinstance(values[name], kind) or (kind is int and isinstance(values[name], bool)):
+            raise OptionError(f"{where} has {name} {values[name]!r}; it must be of the kind {kind.__name__}")
+    hashes = [values["content"], *values["styles"], *values["files"].values()]
+    if not all(isinstance(one, str) and _HASH.fullmatch(one) for one in hashes):
+        raise OptionError(f"{where} has a hash that is none; expected 64 hexadecimal digits")
+    if values["threads"] < 1 or values["depth"] not in (8, 16):
+        raise OptionError(
+            f"{where} has threads {values['threads']} and depth {values['depth']}; see the docs"
+        )
+    if check_output(values["output"]) != values["output"] or case_name(values["output"]) != case.name:
+        raise OptionError(f"{where} writes '{values['output']}'; its name must be that, with + for /")
+    places = case.places
+    said = [places.get("content"), *(places["styles"] if isinstance(places.get("styles"), list) else [None])]
+    if len(said) != 1 + len(values["styles"]) or not all(isinstance(place, str) for place in said):
+        raise OptionError(f"{where} must say the place of its content and of each style")
+    if values["weights"] != weights:
+        raise OptionError(f"{where} is for the network {values['weights'][:12]}..., not {weights[:12]}...")
+    try:
+        check_options(values["method"], values["preset"], values["options"])
+    except OptionError as error:
+        raise OptionError(f"{where}: {error}") from error

@@ -1,0 +1,316 @@
+"""Many pictures: done once, gone on with, shared, and what one that fails does to the others."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from katazome.errors import OutputError
+from katazome.jobs import local
+from katazome.pictures.write import write
+from katazome.recipe import open_recipe
+from tests.cli.conftest import environment, program, ran
+
+Katazome = Callable[..., int]
+QUICK = ("--size", "64", "--iterations", "2", "--precision", "float32", "--quiet")
+LONG = ("--size", "64", "--precision", "float32", "--quiet", "--iterations")
+MANY = ("batch", "photos", "--style", "looks", "-o", "out", *QUICK)
+
+
+@pytest.fixture
+def many(folder: Path) -> Path:
+    """Three photographs and two looks."""
+    for name in ("photos", "looks"):
+        Path(name).mkdir()
+    with Image.open("photo.jpg") as photo, Image.open("painting.jpg") as painting:
+        for turned in range(3):
+            photo.rotate(90 * turned, expand=True).save(f"photos/p{turned}.png")
+        painting.save("looks/wheat.png")
+        painting.rotate(180).save("looks/taehw.png")
+    return folder
+
+
+def made() -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(Path("out").glob("*.png"))}
+
+
+def table() -> dict[str, dict[str, str]]:
+    with Path("out/batch/table.csv").open(newline="") as file:
+        return {row["output"]: row for row in csv.DictReader(file)}
+
+
+def test_each_picture_in_each_look(
+    katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert katazome(*MANY, "--strength", "0.7") == 0
+    assert list(made()) == [f"p{n}.{look}.png" for n in range(3) for look in ("taehw", "wheat")]
+    assert (
+        katazome("stylize", "photos/p1.png", "looks/wheat.png", "-o", "one.png", *QUICK, "--strength", "0.7")
+        == 0
+    )
+    assert made()["p1.wheat.png"] == Path("one.png").read_bytes()
+    assert open_recipe("out/p1.wheat.png").options["strength"] == 0.7
+    assert {row["state"] for row in table().values()} == {"done"}
+    with Image.open("out/batch/sheet.jpg") as sheet:
+        assert sheet.width == 12 + 3 * 204
+    # again: nothing is done twice
+    before = {p: p.stat().st_mtime_ns for p in Path("out").glob("*.png")}
+    Path("out/p0.wheat.png").unlink()
+    capsys.readouterr()
+    assert katazome(*[a for a in MANY if a != "--quiet"], "--strength", "0.7") == 0
+    assert "1 picture to make, 5 done already" in capsys.readouterr().err
+    after = {p: p.stat().st_mtime_ns for p in Path("out").glob("*.png")}
+    assert {p.name for p in before if before[p] != after[p]} == {"p0.wheat.png"}
+
+
+def test_more_pictures_later(katazome: Katazome, many: Path) -> None:
+    assert katazome(*MANY, "--pair") == 2  # three and two
+    Path("photos/p2.png").rename("p2.png")
+    assert katazome(*MANY, "--pair") == 0
+    assert list(made()) == ["p0.taehw.png", "p1.wheat.png"]
+    Path("p2.png").rename("photos/p2.png")
+    assert katazome("batch", "photos", "--style", "looks/wheat.png", "-o", "out", *QUICK) == 0
+    assert list(made()) == ["p0.taehw.png", "p0.wheat.png", "p1.wheat.png", "p2.wheat.png"]
+
+
+def test_nothing_is_overwritten(katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert katazome(*MANY) == 0
+    before = made()
+    assert katazome(*MANY, "--strength", "0.9") == 1
+    assert "'out/p0.taehw.png' is there already, and 5 more are, made otherwise" in capsys.readouterr().err
+    assert made() == before
+    assert katazome(*MANY, "--strength", "0.9", "--overwrite") == 0
+    assert all(made()[name] != before[name] for name in before)
+
+
+def test_broken_pictures_do_not_stop_the_rest(
+    katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("photos/p1.png").write_bytes(Path("photos/p1.png").read_bytes()[:200])
+    Path("photos/p3.png").write_bytes(b"")
+    assert katazome(*MANY) == 1
+    told = capsys.readouterr().err
+    assert "4 pictures could not be made, 4 were; out/batch/table.csv says why" in told
+    assert list(made()) == [f"p{n}.{look}.png" for n in (0, 2) for look in ("taehw", "wheat")]
+    rows = table()
+    assert rows["p1.wheat.png"]["state"] == "failed"
+    assert "p1.png" in rows["p1.wheat.png"]["why"]
+    assert rows["p3.wheat.png"]["state"] == "failed"
+    with Image.open("photo.jpg") as photo:
+        photo.save("photos/p1.png")
+    Path("photos/p3.png").unlink()
+    assert katazome(*MANY) == 0
+    assert len(made()) == 6
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(
+    katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[object] = []
+
+    def full(*given: object, **more: object) -> object:
+        if len(written) == 2:
+            try:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            except OSError as error:
+                raise OutputError("the disk is full: 'out/x.png' needs 1 MB") from error
+        written.append(given[1])
+        return write(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(local, "write", full)
+    assert katazome(*MANY) == 1
+    told = capsys.readouterr().err
+    assert "the disk is full: 'out/x.png' needs 1 MB. 2 pictures made in this run are whole; " in told
+    assert "the same command makes the other 4" in told
+    assert len(made()) == 2
+    monkeypatch.setattr(local, "write", write)
+    assert katazome(*MANY) == 0
+    assert len(made()) == 6
+
+
+def test_a_plan_is_looked_at_and_shared_out(
+    katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert katazome(*MANY, "--plan") == 0
+    told = capsys.readouterr().out
+    assert told.startswith("6 pictures to make: about ")
+    assert told.rstrip().endswith("with 1 worker, by 4 of them; out/batch/manifest.jsonl")
+    assert not made()
+    for part, count in (("2/4", 2), ("1/4", 4), ("3/4", 5), ("4/4", 6)):
+        assert katazome("batch", "--manifest", "out/batch/manifest.jsonl", "--part", part, "--quiet") == 0
+        assert len(made()) == count
+    assert katazome(*MANY, "--part", "7/4") == 2
+
+
+def test_a_manifest_edited_by_hand(
+    katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert katazome(*MANY, "--plan") == 0
+    path = Path("out/batch/manifest.jsonl")
+    head, *lines = path.read_text().splitlines()
+    case = json.loads(lines[0])
+    case["values"]["options"]["strength"] = 0.9
+    path.write_text("\n".join([head, json.dumps(case), *lines[1:3], ""]))
+    edited = path.read_text()
+    assert katazome(*MANY) == 1  # what was edited is not written over
+    assert (
+        "was edited by hand; run it by --manifest out/batch/manifest.jsonl, or --overwrite"
+        in capsys.readouterr().err
+    )
+    assert path.read_text() == edited
+    assert katazome("batch", "--manifest", path, "--quiet") == 0
+    assert len(made()) == 3
+    assert open_recipe("out/p0.taehw.png").options["strength"] == 0.9
+    case["values"]["output"] = "../p0.png"
+    path.write_text("\n".join([head, json.dumps(case), ""]))
+    assert katazome("batch", "--manifest", path) == 2
+    path.write_text("\n".join([head, *lines]).replace('"64"', '"6x"'))
+    assert katazome("batch", "--manifest", path, "--quiet") == 1
+    Path("photos/p0.png").write_bytes(Path("photos/p1.png").read_bytes())
+    path.write_text("\n".join([head, *lines]))
+    assert katazome("batch", "--manifest", path, "--quiet", "--overwrite") == 1
+    assert "it was changed since; give the command again" in table()["p0.taehw.png"]["why"]
+
+
+def test_one_look_from_a_recipe(katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        katazome("stylize", "photos/p1.png", "looks/wheat.png", "-o", "look.png", *QUICK, "--strength", "0.8")
+        == 0
+    )
+    assert (
+        katazome(
+            "batch", "photos", "--style", "looks/wheat.png", "--recipe", "look.png", "-o", "out", "--quiet"
+        )
+        == 0
+    )
+    assert list(made()) == ["p0.wheat.png", "p1.wheat.png", "p2.wheat.png"]
+    assert made()["p1.wheat.png"] == Path("look.png").read_bytes()
+    given = (
+        "batch",
+        "photos",
+        "--style",
+        "looks/taehw.png",
+        "--recipe",
+        "look.png",
+        "-o",
+        "other",
+        "--quiet",
+    )
+    assert katazome(*given) == 2
+    assert "is not the recipe's style" in capsys.readouterr().err
+    assert katazome(*given, "--other-style", "--strength", "0.2") == 0
+    assert open_recipe("other/p1.taehw.png").options["strength"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        (("photos", "--style", "looks"), 2, "no folder for the results was given"),
+        (("photos", "--style", "looks", "-o", "photo.jpg"), 1, "'photo.jpg' is a file; give -o a folder"),
+        (("empty", "--style", "looks", "-o", "out"), 2, "'empty' has no pictures in it"),
+        (("photos", "-o", "out"), 2, "no style was given"),
+        (("--style", "looks", "-o", "out"), 2, "no picture was given"),
+        (
+            ("photos", "--style", "looks", "-o", "out", "--name", "x.png"),
+            2,
+            "would both be written to 'x.png'",
+        ),
+        (("photos", "--style", "looks", "-o", "out", "--octaves", "2"), 2, "gatys has no --octaves"),
+        (("photos", "--style", "looks", "-o", "out", "--combine", "all"), 2, "combine is 'all'"),
+        (("photos", "--style", "-", "-o", "out"), 2, "standard input (-) is one picture"),
+        (("--manifest", "none.jsonl"), 2, "must lie where it was written"),
+        (("photos", "--manifest", "out/batch/manifest.jsonl"), 2, "leave out photos"),
+    ],
+)
+def test_bad_input(
+    katazome: Katazome,
+    many: Path,
+    capsys: pytest.CaptureFixture[str],
+    given: tuple[str, ...],
+    code: int,
+    said: str,
+) -> None:
+    Path("empty").mkdir()
+    assert katazome("batch", *given) == code
+    assert said in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_in_the_middle_of_a_picture(many: Path) -> None:
+    slow = ("batch", "photos", "--style", "looks/wheat.png", "-o", "out", *LONG, "150")
+    whole = list(slow)
+    whole[whole.index("out")] = "whole"
+    assert ran(*whole, tiny=True).returncode == 0
+    with subprocess.Popen(program(*slow, tiny=True), stderr=subprocess.PIPE, env=environment()) as process:
+        until = time.monotonic() + 60
+        while not list(Path("out").glob("*.png")) and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert 1 <= len(made()) < 3
+    assert list(Path("out/batch/done").glob("*.checkpoint"))
+    done = ran(*slow, tiny=True)
+    assert done.returncode == 0, done.stderr
+    assert not list(Path("out/batch/done").glob("*.checkpoint"))
+    assert made() == {p.name: p.read_bytes() for p in Path("whole").glob("*.png")}
+
+
+def children(parent: int) -> list[int]:
+    """The processes that serve, but for multiprocessing's own helper."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found += (
+                    [int(stat.parent.name)] if b"spawn_main" in stat.with_name("cmdline").read_bytes() else []
+                )
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_one_of_which_is_killed(many: Path) -> None:
+    """Nothing is lost, nothing is done twice, and the pixels are those of one process."""
+    given = ["batch", "photos", "--style", "looks", "-o", "out", *LONG, "60", "--threads", "1"]
+    alone = list(given)
+    alone[alone.index("out")] = "alone"
+    assert ran(*alone, tiny=True).returncode == 0
+    with subprocess.Popen(
+        program(*given, "--workers", "2", tiny=True), stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        until = time.monotonic() + 100
+        while not list(Path("out").glob("*.png")) and time.monotonic() < until:
+            time.sleep(0.01)
+        before = {p.name: p.stat().st_mtime_ns for p in Path("out").glob("*.png")}
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        _, told = process.communicate(timeout=100)
+    assert process.returncode == 0, told
+    assert made() == {p.name: p.read_bytes() for p in Path("alone").glob("*.png")}
+    assert len(made()) == 6
+    assert {name: (Path("out") / name).stat().st_mtime_ns for name in before} == before
+
+
+def test_threads_are_those_of_the_manifest(
+    katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("batch", "photos", "--style", "looks/wheat.png", "-o", "out", *LONG, "1")
+    torch.set_num_threads(2)
+    assert katazome(*given, "--part", "1/2") == 0
+    torch.set_num_threads(1)
+    assert katazome(*given, "--part", "2/2") == 0
+    assert {open_recipe(p).threads for p in Path("out").glob("*.png")} == {2}

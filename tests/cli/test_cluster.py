@@ -1,0 +1,102 @@
+"""Many pictures on a Ray cluster of two nodes, one of which is killed; runs where Ray is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import environment, program, ran
+
+GIVEN = ("batch", "photos", "--style", "painting.jpg", "-o", "out", "--size", "64", "--precision", "float32")
+LONG = (*GIVEN, "--iterations", "60", "--threads", "1", "--quiet")
+has_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+
+
+@pytest.fixture
+def many(folder: Path) -> Path:
+    """Eight photographs."""
+    Path("photos").mkdir()
+    with Image.open("photo.jpg") as photo:
+        for number in range(8):
+            photo.rotate(45 * number, fillcolor="white").save(f"photos/p{number}.png")
+    return folder
+
+
+def made() -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(Path("out").glob("*.png"))}
+
+
+@pytest.fixture
+def cluster(many: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A cluster of two nodes on this machine, with a processor each."""
+    tool = pytest.importorskip("ray.cluster_utils")
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    small = {"num_cpus": 1, "object_store_memory": 200 << 20, "include_dashboard": False}
+    found = tool.Cluster(initialize_head=True, head_node_args=small)
+    yield found
+    found.shutdown()
+
+
+def test_without_ray_it_says_how_to_get_it(
+    many: Path,
+    katazome: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    assert katazome(*GIVEN, "--iterations", "1", "--on", "ray", "--quiet") == 1
+    assert "--on ray needs ray, which is not here" in capsys.readouterr().err
+    assert katazome(*GIVEN, "--on", "kubernetes") == 2
+    assert "on is 'kubernetes'; it must be ray or ray:ADDRESS" in capsys.readouterr().err
+    assert katazome(*GIVEN, "--on", "ray", "--workers", "2") == 2
+
+
+@has_ray
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there(many: Path) -> None:
+    done = ran(*LONG, "--on", "ray:127.0.0.1:9", tiny=True)
+    assert done.returncode == 1, done.stderr
+    assert b"there is no Ray cluster at '127.0.0.1:9'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@has_ray
+@pytest.mark.slow
+def test_a_node_is_killed(cluster: Any) -> None:
+    """Nothing is lost, nothing is done twice, and the pixels are those of one machine."""
+    second = cluster.add_node(num_cpus=1, object_store_memory=200 << 20)
+    cluster.wait_for_nodes()
+    alone = list(LONG)
+    alone[alone.index("out")] = "alone"
+    assert ran(*alone, tiny=True).returncode == 0
+    records: Counter[str] = Counter()
+    seen: dict[str, int] = {}
+    with subprocess.Popen(
+        program(*LONG, "--on", f"ray:{cluster.address}", tiny=True), stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        killed, until = False, time.monotonic() + 100
+        while process.poll() is None and time.monotonic() < until:
+            for record in Path("out/batch/done").glob("*.json"):
+                when = record.stat().st_mtime_ns
+                if seen.get(record.name) != when:
+                    seen[record.name] = when
+                    records[record.name] += 1
+            if len(seen) >= 2 and not killed:
+                cluster.remove_node(second, allow_graceful=False)
+                killed = True
+            time.sleep(0.01)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert killed
+    assert len(made()) == 8
+    assert made() == {p.name: p.read_bytes() for p in Path("alone").glob("*.png")}
+    assert set(records.values()) == {1}
