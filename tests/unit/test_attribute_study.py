@@ -24,7 +24,13 @@ def test_change_at_the_mouth_and_elsewhere() -> None:
 
 def row(arm: str, told: float, **more: float) -> dict[str, object]:
     plain = {"told before": 0.1, "told": told, "told, blended": told, "likeness": 0.5}
-    plain |= {"mouth": 10.0, "elsewhere": 4.0, "mouth, blended": 10.0, "elsewhere, blended": 2.0}
+    plain |= {
+        "mouth": 10.0,
+        "elsewhere": 4.0,
+        "mouth, blended": 10.0,
+        "elsewhere, blended": 2.0,
+        "frame": 0.5,
+    }
     return {"arm": arm, **plain, "seconds, sets": 1.0, "seconds, edit": 2.0, **more}
 
 
@@ -34,6 +40,7 @@ def test_the_table_has_a_line_for_each_arm() -> None:
     assert (first["arm"], first["faces"], first["told %"], first["told before %"]) == ("a", 2, 50, 0)
     assert first["same person %"] == 50
     assert (first["ratio"], first["ratio, blended"], first["seconds"]) == (2.5, 5.0, 3)
+    assert first["ratio, picture"] == pytest.approx(2 * 2.5, abs=0.2)
     assert second["told %"] == 100
 
 

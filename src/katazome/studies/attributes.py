@@ -269,6 +269,7 @@ class AttributeStudy:
             "target": direction.facts["target"],
             "source": direction.facts["source"],
         }
+        figures["frame"] = frame_share(marks, (picture.height, picture.width))
         for name, made in (("", raw), (", blended", after)):
             mouth, elsewhere = change(before, made)
             figures |= {f"mouth{name}": mouth, f"elsewhere{name}": elsewhere}
@@ -344,8 +345,18 @@ def change(before: Tensor, after: Tensor) -> tuple[float, float]:
     return float(moved[inside].mean()), float(moved[~inside].mean())
 
 
+def frame_share(marks: Tensor, size: tuple[int, int]) -> float:
+    """Return the frame's area over the picture's (height, width)."""
+    frame = frame_of(marks, _SIDE)
+    return float(torch.linalg.det(frame.matrix[:, :2])) * _SIDE**2 / (size[0] * size[1])
+
+
 def summary(rows: Sequence[Figures], threshold: float) -> list[Figures]:
-    """Return a line for each arm: shares in per cent, the others means over its faces."""
+    """Return a line for each arm: shares in per cent, the others means over its faces.
+
+    ``elsewhere`` and ``ratio`` are of the frame; ``ratio, picture`` takes the change outside the mouth over
+    the whole picture, of which nothing beyond the frame changes.
+    """
     groups: dict[str, list[Figures]] = {}
     for row in rows:
         groups.setdefault(row["arm"], []).append(row)
@@ -369,12 +380,25 @@ def summary(rows: Sequence[Figures], threshold: float) -> list[Figures]:
                 "elsewhere": round(mean("elsewhere"), 1),
                 "ratio": round(mean("mouth") / mean("elsewhere"), 1),
                 "ratio, blended": round(mean("mouth, blended") / mean("elsewhere, blended"), 1),
+                "ratio, picture": round(_over_picture(group, ""), 1),
+                "ratio, picture, blended": round(_over_picture(group, ", blended"), 1),
                 "same person %": share("likeness", threshold),
                 "likeness": round(mean("likeness"), 2),
                 "seconds": round(mean("seconds, sets") + mean("seconds, edit")),
             }
         )
     return found
+
+
+def _over_picture(group: Sequence[Figures], which: str) -> float:
+    """Return the mean change at the mouth over that in all of the picture but the mouth."""
+    left, top, right, bottom = MOUTH
+    small = (right - left) * (bottom - top)
+    elsewhere = [
+        float(row[f"elsewhere{which}"]) * (1 - small) * row["frame"] / (1 - small * row["frame"])
+        for row in group
+    ]
+    return statistics.mean(float(row[f"mouth{which}"]) for row in group) / statistics.mean(elsewhere)
 
 
 def _draw(text: str) -> float:
