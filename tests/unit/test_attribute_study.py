@@ -40,7 +40,9 @@ def test_the_table_has_a_line_for_each_arm() -> None:
     assert (first["arm"], first["faces"], first["told %"], first["told before %"]) == ("a", 2, 50, 0)
     assert first["same person %"] == 50
     assert (first["ratio"], first["ratio, blended"], first["seconds"]) == (2.5, 5.0, 3)
-    assert first["ratio, picture"] == pytest.approx(2 * 2.5, abs=0.2)
+    left, top, right, bottom = MOUTH
+    mouth = (right - left) * (bottom - top)  # of the frame, and the frame is half of the picture
+    assert first["ratio, picture"] == round(10 / (4 * (1 - mouth) * 0.5 / (1 - mouth * 0.5)), 1)
     assert second["told %"] == 100
 
 

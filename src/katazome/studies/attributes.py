@@ -398,7 +398,8 @@ def _over_picture(group: Sequence[Figures], which: str) -> float:
         float(row[f"elsewhere{which}"]) * (1 - small) * row["frame"] / (1 - small * row["frame"])
         for row in group
     ]
-    return statistics.mean(float(row[f"mouth{which}"]) for row in group) / statistics.mean(elsewhere)
+    mouth = [float(row[f"mouth{which}"]) for row in group]
+    return statistics.mean(mouth) / statistics.mean(elsewhere)
 
 
 def _draw(text: str) -> float:
