@@ -14,7 +14,7 @@ from katazome.faces.align import frame_of
 from katazome.faces.detect import find_faces
 from katazome.networks.faces import open_faces
 from katazome.pictures.read import read
-from katazome.studies.attributes import change
+from katazome.studies.attribute_table import change
 from katazome.weights import store
 from katazome.weights.flavours import VGGWeights
 

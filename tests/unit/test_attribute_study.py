@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from katazome.studies.attributes import ARMS, MOUTH, WISHES, change, summary
+from katazome.studies.attribute_arms import ARMS, WISHES
+from katazome.studies.attribute_table import MOUTH, change, summary
 from katazome.studies.faces import SEEN, JudgeNet, _balanced, _Lesson, discriminant, verified
 from katazome.training.trainer import TrainingOptions, train
 

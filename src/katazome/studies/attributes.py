@@ -10,9 +10,8 @@ baseline adds the plain difference of the sets' mean pictures: a judge believes 
 from __future__ import annotations
 
 import hashlib
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from katazome.api import Session
 from katazome.collections.cache import drained
-from katazome.collections.choosing import Collection, Wish, collection
+from katazome.collections.choosing import Collection, collection
 from katazome.descent.loop import descend
 from katazome.directions import Asked, chosen_of, difference, mean_of
 from katazome.errors import PictureError
@@ -42,11 +41,10 @@ from katazome.pictures.read import Picture, read
 from katazome.pictures.sheet import sheet
 from katazome.pictures.write import write
 from katazome.statistics.direction import Direction
+from katazome.studies.attribute_arms import ARMS, WISHES, Arm
+from katazome.studies.attribute_table import MEASURED, change, frame_share, summary
 from katazome.studies.faces import EMBEDDED, SEEN, Embedding, FaceJudge, embedding_of, judge_of
 from katazome.studies.report import markdown, write_csv, write_page
-
-MOUTH = (0.33, 0.63, 0.67, 0.80)
-"""left, top, right, bottom of the mouth, as shares of the frame."""
 
 JUDGED = ("Smiling", "Mouth_Slightly_Open", "Eyeglasses", "Mustache", "Young")
 
@@ -56,58 +54,6 @@ SCATTER = 0.06
 FEWEST_SUBJECTS = 5
 
 _DIRECTIONS_KEPT = 12
-
-_SIDE = 144  # px at which changes are measured
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to edit. ``options`` are the method's; ``many`` says whether all faces are edited, or a few."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    many: bool = False
-    wish: str = "Smiling"
-    """What is asked for, a key of ``WISHES``."""
-    pixels: float = 0.0
-    """Add so many times the sets' mean pixel difference, instead of a descent."""
-    scattered: bool = False
-    """Pictures of the sets are moved off their places at random: no alignment at all."""
-
-
-WISHES: Mapping[str, tuple[Wish, str, bool]] = {
-    "Smiling": (Wish(add=("Smiling",)), "Smiling", True),
-    "Smiling, mouth open": (Wish(add=("Smiling", "Mouth_Slightly_Open")), "Smiling", True),
-    "Eyeglasses": (Wish(add=("Eyeglasses",)), "Eyeglasses", True),
-    "Mustache": (Wish(add=("Mustache",), is_=("Male",)), "Mustache", True),
-    "older": (Wish(remove=("Young",)), "Young", False),
-}
-"""What is asked for; what the judge is asked, and whether the answer is to be yes."""
-
-ARMS = (
-    *(Arm(f"layer {s}", {"strength": s}, many=True) for s in (0.4, 0.1)),
-    *(Arm(f"layer {s}", {"strength": s}) for s in (0.2, 0.3, 0.5)),
-    Arm("pixels x1", pixels=1.0, many=True),
-    Arm("pixels x2", pixels=2.0, many=True),
-    Arm("Eyeglasses, layer 0.5", {"strength": 0.5}, wish="Eyeglasses"),
-    Arm("Mustache, layer 0.5", {"strength": 0.5}, wish="Mustache"),
-    Arm("older, layer 0.5", {"strength": 0.5}, wish="older"),
-    Arm("mouth open, layer 0.4", wish="Smiling, mouth open"),
-    Arm("beta 0.4", {"convention": "beta"}),
-    Arm("plain 2.5", {"convention": "plain"}),
-    Arm("unit 0.4", {"convention": "unit"}),
-    Arm("by attributes", {"by": "attributes"}),
-    Arm("at random", {"by": "random"}),
-    Arm("no alignment", {"align": False}),
-    Arm("scattered", scattered=True),
-    Arm("scattered pixels x2", scattered=True, pixels=2.0),
-    Arm("from noise", {"init": "random"}),
-    Arm("from noise, colour", {"init": "random", "color_match": "channels"}),
-    Arm("from noise, colour, residual", {"init": "random", "color_match": "channels", "residual": True}),
-    Arm("smoothness 1", {"smoothness": 1.0}),
-    Arm("result carried", {"carry": "result"}),
-    Arm("plain L-BFGS", {"precondition": False}),
-)
 
 
 @dataclass(frozen=True)
@@ -252,7 +198,7 @@ class AttributeStudy:
         bare, final = self._edited(arm, picture, direction, options)
         done = time.perf_counter()
         marks = self.known.marks[number] * torch.tensor([picture.width, picture.height])
-        before, raw, after = (frame_of(marks, _SIDE).cut(p) for p in (picture.pixels, bare, final))
+        before, raw, after = (frame_of(marks, MEASURED).cut(p) for p in (picture.pixels, bare, final))
         told = [
             self.judge.tells(frame_of(marks, SEEN).cut(p))[asked_for] for p in (picture.pixels, bare, final)
         ]
@@ -274,7 +220,9 @@ class AttributeStudy:
             mouth, elsewhere = change(before, made)
             figures |= {f"mouth{name}": mouth, f"elsewhere{name}": elsewhere}
         cells = [(f"{case.name}", before), ("edited", raw), ("blended", after)]
-        write(sheet([cells], cell=_SIDE * 2), self.folder / "pictures" / f"{case.name}.png", overwrite=True)
+        write(
+            sheet([cells], cell=MEASURED * 2), self.folder / "pictures" / f"{case.name}.png", overwrite=True
+        )
         return figures
 
     def _direction(self, arm: Arm, asked: Asked, number: int, options: AttributeOptions) -> Direction:
@@ -333,73 +281,6 @@ class AttributeStudy:
         repaired = work.task.problem.repaired(made).cpu()
         bare = (picture.pixels + frame.lifted(repaired - square, size)).clamp(0, 1)
         return bare, work.task.finish(made)[:, :3].cpu()
-
-
-def change(before: Tensor, after: Tensor) -> tuple[float, float]:
-    """Return the mean absolute change (0 to 255) at the mouth, and elsewhere, of faces in their frames."""
-    moved = (after - before).abs().mean(1)[0] * 255
-    side = moved.shape[0]
-    left, top, right, bottom = (round(share * side) for share in MOUTH)
-    inside = torch.zeros_like(moved, dtype=torch.bool)
-    inside[top:bottom, left:right] = True
-    return float(moved[inside].mean()), float(moved[~inside].mean())
-
-
-def frame_share(marks: Tensor, size: tuple[int, int]) -> float:
-    """Return the frame's area over the picture's (height, width)."""
-    frame = frame_of(marks, _SIDE)
-    return float(torch.linalg.det(frame.matrix[:, :2])) * _SIDE**2 / (size[0] * size[1])
-
-
-def summary(rows: Sequence[Figures], threshold: float) -> list[Figures]:
-    """Return a line for each arm: shares in per cent, the others means over its faces.
-
-    ``elsewhere`` and ``ratio`` are of the frame; ``ratio, picture`` takes the change outside the mouth over
-    the whole picture, of which nothing beyond the frame changes.
-    """
-    groups: dict[str, list[Figures]] = {}
-    for row in rows:
-        groups.setdefault(row["arm"], []).append(row)
-    found = []
-    for name, group in groups.items():
-
-        def mean(key: str, group: Sequence[Figures] = group) -> float:
-            return statistics.mean(float(row[key]) for row in group)
-
-        def share(key: str, least: float, group: Sequence[Figures] = group) -> int:
-            return round(100 * statistics.mean(float(row[key] > least) for row in group))
-
-        found.append(
-            {
-                "arm": name,
-                "faces": len(group),
-                "told before %": share("told before", 0.5),
-                "told %": share("told", 0.5),
-                "blended %": share("told, blended", 0.5),
-                "mouth": round(mean("mouth"), 1),
-                "elsewhere": round(mean("elsewhere"), 1),
-                "ratio": round(mean("mouth") / mean("elsewhere"), 1),
-                "ratio, blended": round(mean("mouth, blended") / mean("elsewhere, blended"), 1),
-                "ratio, picture": round(_over_picture(group, ""), 1),
-                "ratio, picture, blended": round(_over_picture(group, ", blended"), 1),
-                "same person %": share("likeness", threshold),
-                "likeness": round(mean("likeness"), 2),
-                "seconds": round(mean("seconds, sets") + mean("seconds, edit")),
-            }
-        )
-    return found
-
-
-def _over_picture(group: Sequence[Figures], which: str) -> float:
-    """Return the mean change at the mouth over that in all of the picture but the mouth."""
-    left, top, right, bottom = MOUTH
-    small = (right - left) * (bottom - top)
-    elsewhere = [
-        float(row[f"elsewhere{which}"]) * (1 - small) * row["frame"] / (1 - small * row["frame"])
-        for row in group
-    ]
-    mouth = [float(row[f"mouth{which}"]) for row in group]
-    return statistics.mean(mouth) / statistics.mean(elsewhere)
 
 
 def _draw(text: str) -> float:
