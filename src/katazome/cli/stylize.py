@@ -126,7 +126,8 @@ def make(
         )
         check_output(output, settings)
     device = settings.device or (replay.device() if replay is not None else "auto")
-    session = Session(device=device, weights=settings.network())
+    decoders = settings.decoders if isinstance(settings, StylizeSettings) else ()
+    session = Session(device=device, weights=settings.network(), decoders=decoders)
     looks: Sequence[PictureLike] = styles
     if replay is not None:
         looks, options = replay.arguments(options, session.device)
@@ -279,7 +280,7 @@ def _resume(checkpoint: str, **given: Any) -> int:
         _check_checkpoint(target, overwrite=settings.overwrite, resumed=path)
     keep_threads(threads)
     device = settings.device or caller.device
-    session = Session(device=device, weights=settings.network())
+    session = Session(device=device, weights=settings.network(), decoders=settings.decoders)
     work, state, _ = session.resume(path)
     here = Caller.from_json(
         {**caller.to_json(), "output": "-" if output == "-" else Path(output).name, "device": device}
