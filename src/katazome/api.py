@@ -20,7 +20,8 @@ import katazome.methods.filters
 import katazome.methods.gatys
 import katazome.methods.material
 import katazome.methods.multiscale
-import katazome.methods.texture  # noqa: F401  (the imports register the methods)
+import katazome.methods.texture
+import katazome.methods.wct  # noqa: F401  (the imports register the methods)
 from katazome.collections.cache import drained
 from katazome.descent.checkpoint import read_checkpoint
 from katazome.descent.loop import Checkpoint, Step
@@ -30,7 +31,7 @@ from katazome.errors import OptionError, PictureError
 from katazome.looks import check_place, look_of, place_of
 from katazome.methods.base import Engine, Inputs, Method, Photograph, get_method, list_methods
 from katazome.methods.kept import KeptLooks
-from katazome.methods.options import PictureOptions, WalkOptions
+from katazome.methods.options import STARTS, PictureOptions, WalkOptions
 from katazome.networks.decoders import Decoders, DecoderWeights
 from katazome.networks.faces import open_faces
 from katazome.networks.seen import Seen
@@ -185,7 +186,7 @@ class Session:
         content, seen = (content.source, content.seen) if isinstance(content, Photograph) else (content, None)
         start: PictureLike | None = None
         if init is not None:
-            if isinstance(init, str) and init in ("content", "random", "style"):
+            if isinstance(init, str) and init in STARTS:
                 options["init"] = init
             else:
                 options["init"], start = "file", init

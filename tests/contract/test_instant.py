@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from katazome.api import Session, drain, list_methods
+from katazome.api import Session, drain, get_method, list_methods
 from katazome.errors import GivenWeightsError, OptionError
+from katazome.methods import onepass
 from katazome.methods.base import Method
 from katazome.methods.options import InstantOptions
 from katazome.methods.transfer import Affine, mixed
@@ -128,9 +129,9 @@ def test_what_lies_outside_the_region_has_little_influence(session: Session, met
     other = PHOTO.clone()
     other[..., 48:] = OTHER_PHOTO[..., 48:]
     where = Region.mask(half())
-    one, two = (result(laid_out(session, method, content=c, where=where)) for c in (PHOTO, other))
-    without = [result(laid_out(session, method, content=c)) for c in (PHOTO, other)]
-    far = slice(0, 8)
+    one, two = (result(laid_out(session, method, content=c, where=where, **LARGE)) for c in (PHOTO, other))
+    without = [result(laid_out(session, method, content=c, **LARGE)) for c in (PHOTO, other)]
+    far = slice(0, 32)
     change = float((one - two)[..., far].abs().mean())
     assert change < 0.5 * float((without[0] - without[1])[..., far].abs().mean())
 
@@ -236,7 +237,7 @@ def test_what_it_has_not_is_said(session: Session, method: Method) -> None:
 
 
 def test_adain_gives_the_statistics_of_the_style(session: Session) -> None:
-    from katazome.methods.adain import normalised
+    from katazome.methods.transfer import normalised
     from katazome.statistics.moments import mean_and_deviation, moment_sums
 
     draw = torch.Generator().manual_seed(0)
@@ -274,3 +275,40 @@ def test_the_last_step_of_a_large_picture_is_drained(session: Session) -> None:
     made = drain(work)
     assert made.tensor.shape == (1, 3, 133, 200)
     assert len(made.steps) == work.plan.legs[-1].evaluations
+
+
+@pytest.mark.parametrize("color", ["style", "content", "luma"])
+def test_a_descent_starts_from_the_picture_of_one_pass(session: Session, color: str) -> None:
+    """Before anything moves the descent shows what adain makes."""
+    for name in ("gatys", "multiscale"):
+        work = laid_out(session, get_method(name), init="adain", color=color)
+        first = next(iter(work.steps())).picture
+        torch.testing.assert_close(first, result(laid_out(session, get_method("adain"), color=color)))
+        assert ("tiny-relu4_1", "0" * 64) in [(w.name, w.sha256) for w in work.recipe.weights]
+        from_content = next(iter(laid_out(session, get_method(name), color=color).steps())).picture
+        assert not torch.allclose(first, from_content, atol=0.01)
+
+
+def test_a_descent_from_one_pass_goes_on_from_its_checkpoint(session: Session, tmp_path: Path) -> None:
+    work = laid_out(session, get_method("gatys"), init="adain", where=Region.mask(half()))
+    steps = list(work.steps())
+    for step in work.steps():
+        if step.index == 2:
+            work.save(tmp_path / "c", step.checkpoint(), {})
+    again, state, _ = session.resume(tmp_path / "c")
+    assert again.recipe == work.recipe
+    assert torch.equal(list(again.steps(state))[-1].picture, steps[-1].picture)
+    assert torch.equal(steps[-1].picture[..., 56:], PHOTO[..., 56:])
+
+
+@instant
+def test_tiles_that_are_encoded_again_make_the_same_picture(
+    session: Session, method: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of shallow layers of the real network, whose features are too many to keep."""
+    options: dict[str, Any] = {**LARGE, "where": Region.mask(half(soft=True))}
+    whole = result(laid_out(session, method, tile="off", **options))
+    monkeypatch.setattr(onepass, "KEPT_VALUES", 0.0)
+    torch.testing.assert_close(
+        result(laid_out(session, method, tile="96", **options)), whole, atol=1e-4, rtol=0
+    )

@@ -20,7 +20,7 @@ from katazome.losses.divergence import SCALES, mmd
 from katazome.losses.filters import entry_weights, mixed_gram, touched
 from katazome.losses.smoothness import Smoothness
 from katazome.losses.style import GramStyle, Look, LookStatistics, gram_loss
-from katazome.methods.adain import normalised
+from katazome.methods.transfer import normalised
 from katazome.networks.decoders import Decoder, published
 from katazome.networks.vgg import Encoder, EncoderSettings
 from katazome.objective.whole import Objective, Octave, feature_maps, gather

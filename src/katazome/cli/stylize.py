@@ -29,6 +29,7 @@ from katazome.errors import OptionError, OutputError, PictureError
 from katazome.jobs.recorded import differing
 from katazome.jobs.replay import Replay
 from katazome.methods.base import Method, get_method, list_methods
+from katazome.methods.options import STARTS
 from katazome.options import Options
 from katazome.pictures.read import PictureLike
 from katazome.pictures.write import check_target, default_name
@@ -196,7 +197,7 @@ def _have(methods: Sequence[str]) -> str:
 
 def _start_file(options: Mapping[str, Any]) -> list[str]:
     init = options.get("init")
-    return [] if init in (None, "content", "random", "style") else [str(init)]
+    return [] if init in (None, *STARTS) else [str(init)]
 
 
 def _made_name(content: str | None, styles: Sequence[str]) -> str:

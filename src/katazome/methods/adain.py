@@ -10,25 +10,13 @@ through the decoder, which is the paper's own meaning and not quite the photogra
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from katazome.methods.base import Engine, Inputs, Task, register
 from katazome.methods.onepass import OnePass
 from katazome.methods.options import InstantOptions
-from katazome.methods.transfer import Affine
-from katazome.statistics.moments import mean_and_deviation
-
-LAYERS = ("relu4_1",)
-
-
-def normalised(content: Tensor, style: Tensor) -> Affine:
-    """Return the map from moments (2, C) of content and style: deviation for deviation, mean for mean."""
-    (mean, deviation), (target, wanted) = mean_and_deviation(content), mean_and_deviation(style)
-    scale = wanted / deviation
-    return Affine(scale, target - scale * mean)
+from katazome.methods.transfer import ADAIN_LAYERS, normalised
 
 
 @register("adain", summary="Means and deviations of features, in one pass", options=InstantOptions)
 def adain(inputs: Inputs, options: InstantOptions, engine: Engine) -> Task:
     """Restyle a photograph in one pass."""
-    return OnePass(inputs, options, engine, LAYERS, normalised, covariances=False)
+    return OnePass(inputs, options, engine, ADAIN_LAYERS, normalised, covariances=False)

@@ -9,8 +9,9 @@ there is no seam.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 
 import torch
@@ -24,7 +25,7 @@ from katazome.losses.base import Sums, Window, per_position
 from katazome.methods.layers import Layer, Placed
 from katazome.methods.options import InstantOptions
 from katazome.methods.scene import Scene
-from katazome.methods.transfer import Affine, ChannelStatistics, Transform, mixed
+from katazome.methods.transfer import ADAIN_LAYERS, Affine, ChannelStatistics, Transform, mixed, normalised
 from katazome.networks.vgg import Encoder, deepest, smallest_side, tap
 from katazome.objective.passes import PassPlan, choose_pass_tile, foretell_pass
 from katazome.objective.tiles import Tile, tiles
@@ -97,11 +98,12 @@ class OnePass(Scene):
 
     def steps(self, resume: Checkpoint | None = None) -> Iterator[Step]:
         """Make the picture and yield it as it stands after each tile of each level."""
-        return in_one_pass(self._parts, self.plan.legs[-1].evaluations, self.finish, resume)
+        return in_one_pass(self.parts, self.plan.legs[-1].evaluations, self.finish, resume)
 
     # One level after the other
 
-    def _parts(self) -> Iterator[Tensor]:
+    def parts(self) -> Iterator[Tensor]:
+        """Yield the picture (1, 3, H, W), not finished, as it stands after each tile of each level."""
         height, width = self.size
         looks = [
             [self._look(look, name) for look, name in zip(p.looks, p.names, strict=True)] for p in self.placed
@@ -240,3 +242,13 @@ class Acting:
     region: Guides
     counted: Guides | None
     shares: Sequence[float]
+
+
+def instant(scene: Scene, size: tuple[int, int]) -> Tensor:
+    """Return the picture (1, 3, *size) that AdaIN makes of a scene, for a descent to start from."""
+    asked = scene.options
+    shared = {f.name: getattr(asked, f.name) for f in fields(InstantOptions) if f.name != "strength"}
+    options = InstantOptions(**{**shared, "size": f"{size[1]}x{size[0]}"})
+    task = OnePass(scene.inputs, options, scene.engine, ADAIN_LAYERS, normalised, covariances=False)
+    (picture,) = deque(task.parts(), maxlen=1)
+    return picture.clamp(0, 1)

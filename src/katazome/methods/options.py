@@ -15,6 +15,8 @@ from katazome.options import Options, option
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYERS = ("relu4_2",)
+STARTS = ("content", "random", "style", "adain")
+"""Words for where a descent starts; anything else is a picture's file."""
 
 
 _MOMENT_HELP = (
@@ -264,8 +266,8 @@ class StyleOptions(DescentOptions, RestylingOptions):
 
     init: str = option(
         "content",
-        help="Where to start: content, random, style, or a picture file",
-        choices=("content", "random", "style", "file"),
+        help="Where to start: content, random, style, adain (the picture of one pass), or a picture file",
+        choices=(*STARTS, "file"),
         aliases=("init-image", "initial", "init-img-type"),
         group="Work",
     )

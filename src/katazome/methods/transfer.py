@@ -15,7 +15,7 @@ from torch import Tensor
 
 from katazome.losses.base import Features, Sums, Window, counted, guide_of
 from katazome.statistics.guides import Guides
-from katazome.statistics.moments import covariance_sums, guide_sum, moment_sums
+from katazome.statistics.moments import covariance_sums, guide_sum, mean_and_deviation, moment_sums
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,16 @@ class Affine:
 
 Transform = Callable[[Tensor, Tensor], Affine]
 """From the content's statistics per position at a layer, and a style's, to the map between them."""
+
+
+ADAIN_LAYERS = ("relu4_1",)
+
+
+def normalised(content: Tensor, style: Tensor) -> Affine:
+    """Return AdaIN's map from moments (2, C) of content and style: deviation for deviation, mean for mean."""
+    (mean, deviation), (target, wanted) = mean_and_deviation(content), mean_and_deviation(style)
+    scale = wanted / deviation
+    return Affine(scale, target - scale * mean)
 
 
 def mixed(features: Tensor, maps: Sequence[Affine], weights: Sequence[Tensor | None]) -> Tensor:

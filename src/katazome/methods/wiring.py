@@ -25,9 +25,11 @@ from katazome.losses.smoothness import Smoothness
 from katazome.losses.style import GramStyle, Look, LookStatistics, MomentStyle
 from katazome.methods.base import Descent, Task
 from katazome.methods.hooks import Beside, Mix
-from katazome.methods.layers import Layer, Placed, areas_of, shrinker
+from katazome.methods.layers import Layer, Placed, areas_of, grey, shrinker
+from katazome.methods.onepass import instant
 from katazome.methods.options import DescentOptions, StyleOptions
 from katazome.methods.scene import Scene
+from katazome.methods.transfer import ADAIN_LAYERS
 from katazome.methods.walking import FINE_SHARE, HISTORY, dtypes_of, optimiser_of
 from katazome.networks.vgg import Encoder, deepest, smallest_side, tap
 from katazome.objective.plan import Leg, choose_history, choose_tile, foretell
@@ -91,6 +93,9 @@ class Wiring(Scene):
         init = self.options.init if isinstance(self.options, StyleOptions) else "random"
         if init == "content" and self.content is not None:
             return self.content.at(size).pixels.clone()
+        if init == "adain":
+            made = instant(self, size)
+            return grey(made) if self._colour == "luma" else made
         if init == "file":
             if self.inputs.start is None:
                 raise OptionError("init is 'file', but no picture to start from was given")
@@ -295,7 +300,10 @@ class Wiring(Scene):
         legs = [Leg(s.height, s.width, s.dtype, s.iterations) for s in self.walk]
         history = self.history if self.options.optimizer == "lbfgs" else 2
         plan = foretell(self.encoder, self.taps, legs, octaves=self.octaves, tile=self.tile, history=history)
-        return Descent(self, self.walk, self._optimiser, self.finish, plan)
+        starts = isinstance(self.options, StyleOptions) and self.options.init == "adain"
+        decoders = [self.engine.decoders(layer).weights for layer in ADAIN_LAYERS if starts]
+        networks = [(w.name, w.sha256) for w in decoders]
+        return Descent(self, self.walk, self._optimiser, self.finish, plan, networks)
 
     def _optimiser(self) -> Optimiser:
         # Steps are measured over the whole picture; what is held outside a region does not move.

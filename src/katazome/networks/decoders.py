@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.resources import as_file, files
+from importlib.resources import as_file
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from katazome.errors import GivenWeightsError, MethodError, OptionError
 from katazome.networks.kernels import Convolution, Doubling, PaddingPair, pad
 from katazome.networks.vgg import BLOCKS, tap
 from katazome.weights import catalogue, store
+from katazome.weights import own as own_models
 from katazome.weights.flavours import VGGWeights
 from katazome.weights.tensorfile import Damaged, read_tensors, write_tensors
 
@@ -225,7 +226,7 @@ def published() -> DecoderWeights:
 def own(layer: str) -> DecoderWeights:
     """Return the program's own decoder of a layer, which comes with it."""
     name = f"{KIND}-{layer}"
-    with as_file(files("katazome.weights") / "models" / f"{name}.safetensors") as path:
+    with as_file(own_models.folder() / f"{name}.safetensors") as path:
         return open_decoder(path, name)
 
 
