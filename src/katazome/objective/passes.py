@@ -21,8 +21,8 @@ _WORK_BYTES = {torch.float32: 1750, torch.bfloat16: 1200, torch.float64: 3500}
 _KEPT_BYTES = 32
 """Bytes for each pixel of features that are kept of the whole picture, at most."""
 
-_PICTURES_HELD = 5
-"""Float pictures alive at once: content, style, the result so far and before, the finished one."""
+_PICTURES_HELD = 7
+"""Float pictures alive at once: content, style, the results of two levels, the finished one and its copy."""
 
 _SHARE_OF_FREE = 0.7
 _TILE_WORKSPACE = 3 << 28
