@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ OUT = ROOT / "out" / "bench"
 PICTURES = ROOT / "examples" / "pictures"
 CONTENT, STYLE = str(PICTURES / "coffee.jpg"), str(PICTURES / "wheat_field.jpg")
 KINDS = ("bare float32", "katazome float32", "katazome bfloat16")
+INSTANT = ("bare adain float32", "katazome adain float32", "katazome adain bfloat16")
 
 
-def iteration(size: int, rounds: int) -> dict[str, Any]:
-    """Seconds of one iteration of each kind, asked in turn, and the median ratio to the bare network."""
+def iteration(size: int, rounds: int, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
+    """Seconds of one run of each kind, asked in turn, and the median ratio to the first."""
     workers = {
         kind: subprocess.Popen(
             [sys.executable, str(ROOT / "benchmarks" / "worker.py"), kind, str(size)],
@@ -39,9 +40,9 @@ def iteration(size: int, rounds: int) -> dict[str, Any]:
             stdout=subprocess.PIPE,
             text=True,
         )
-        for kind in KINDS
+        for kind in kinds
     }
-    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    times: dict[str, list[float]] = {kind: [] for kind in kinds}
     peaks: dict[str, int] = {}
     for worker in workers.values():
         assert worker.stdout is not None
@@ -58,8 +59,8 @@ def iteration(size: int, rounds: int) -> dict[str, Any]:
     for worker in workers.values():
         worker.communicate()
     ratios = {
-        kind: statistics.median(a / b for a, b in zip(times[kind], times[KINDS[0]], strict=True))
-        for kind in KINDS
+        kind: statistics.median(a / b for a, b in zip(times[kind], times[kinds[0]], strict=True))
+        for kind in kinds
     }
     return {
         kind: {
@@ -67,7 +68,7 @@ def iteration(size: int, rounds: int) -> dict[str, Any]:
             "ratio": ratios[kind],
             "peak MB": peaks[kind] // 2**20,
         }
-        for kind in KINDS
+        for kind in kinds
     }
 
 
@@ -182,10 +183,49 @@ print(json.dumps({{"peak MB": peak_memory() // 2**20, "foretold MB": work.plan.m
     )
 
 
+def cold() -> dict[str, Any]:
+    """Seconds from the start of the program to a written picture of 512 px in one pass; the best of three."""
+    target = OUT / "adain.png"
+    command = [sys.executable, "-m", "katazome.cli.main", "stylize", CONTENT, STYLE, "--size", "512x512"]
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        asked = [*command, "--method", "adain", "-o", str(target), "--overwrite"]
+        subprocess.run(asked, check=True, capture_output=True)
+        times.append(time.perf_counter() - began)
+    return {"seconds": min(times), "all": times}
+
+
+def instant(size: int, tile: str) -> dict[str, Any]:
+    """Peak memory and seconds of one pass, against the plan; and of a second style on the same photograph."""
+    return _python(
+        _HEAD
+        + f"""
+photo = session.photograph(content)
+def made(style):
+    return session.prepare(photo, [style], method="adain", size="{size}x{size}", tile={tile!r})
+work = made(style)
+foretold = work.plan.seconds()
+times = []
+for one in (work, made({str(PICTURES / "apples.jpg")!r})):
+    began = time.perf_counter()
+    drain(one)
+    times.append(time.perf_counter() - began)
+print(json.dumps({{"peak MB": peak_memory() // 2**20, "foretold MB": work.plan.memory // 2**20,
+                  "seconds": times[0], "second style": times[1], "foretold seconds": foretold,
+                  "tile": work.plan.tile}}))
+"""
+    )
+
+
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "iteration 256": lambda: iteration(256, 15),
     "iteration 512": lambda: iteration(512, 9),
     "iteration 1024": lambda: iteration(1024, 5),
+    "adain 512": lambda: iteration(512, 9, INSTANT),
+    "adain cold": cold,
+    "instant 512": lambda: instant(512, "off"),
+    "instant 4096": lambda: instant(4096, "auto"),
     "defaults 512": defaults,
     "precision": precision,
     "race": race,
@@ -218,6 +258,31 @@ def table(found: dict[str, dict[str, Any]]) -> str:
         for kind, row in found.get(f"iteration {size}", {}).items():
             lines.append(
                 f"| {size} | {kind} | {row['seconds']:.2f} | {row['ratio']:.2f} | {row['peak MB']} |"
+            )
+    lines += [
+        "",
+        "## One pass",
+        "",
+        "`adain` from pictures in memory to the finished one, over the bare network: two encodings to "
+        "relu4_1, the statistics, the decoder, in float32 with borders of zeros.",
+        "",
+        "| size | what | seconds | ratio | peak MB |",
+        "|---|---|---|---|---|",
+    ]
+    for kind, row in found.get("adain 512", {}).items():
+        lines.append(f"| 512 | {kind} | {row['seconds']:.2f} | {row['ratio']:.2f} | {row['peak MB']} |")
+    if row := found.get("adain cold"):
+        lines += ["", f"From the start of the program to the written picture: {row['seconds']:.1f} s."]
+    lines += [
+        "",
+        "| size | tile | peak MB | foretold MB | seconds | foretold | second style, same photograph |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in found.items():
+        if name.startswith("instant"):
+            lines.append(
+                f"| {name.split()[1]} | {row['tile'] or 'whole'} | {row['peak MB']} | {row['foretold MB']} | "
+                f"{row['seconds']:.1f} | {row['foretold seconds']:.1f} | {row['second style']:.1f} |"
             )
     if row := found.get("defaults 512"):
         lines += ["", "## Wall time", "", f"Defaults at 512 px, start included: {row['seconds']:.0f} s."]

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from katazome.api import Session, drain
 from katazome.descent.optimisers import LBFGS
 from katazome.descent.preconditioner import Preconditioner
 from katazome.device import keep_heap, peak_memory
@@ -23,6 +24,7 @@ from katazome.losses.gamut import Gamut
 from katazome.losses.smoothness import Smoothness
 from katazome.losses.style import GramStyle, Look, LookStatistics
 from katazome.methods.options import CONTENT_LAYERS, STYLE_LAYERS
+from katazome.networks.decoders import enlarges, mirrored, published
 from katazome.networks.vgg import BLOCKS, Encoder, EncoderSettings
 from katazome.objective.whole import Objective, Octave, feature_maps, gather
 from katazome.weights.flavours import VGGWeights, open_vgg
@@ -74,10 +76,53 @@ def whole(weights: VGGWeights, size: int, dtype: torch.dtype, pooling: str = "ma
     return run
 
 
+def bare_adain(weights: VGGWeights, size: int) -> Callable[[], object]:
+    """AdaIN as anyone would write it: two encodings, the decoder; float32, borders of zeros."""
+    decoder, (matrix, bias) = published(), weights.colour
+    content, style = (torch.rand(1, 3, size, size) for _ in range(2))
+
+    def encode(picture: Tensor) -> Tensor:
+        h = F.conv2d(picture, matrix.view(3, 3, 1, 1), bias)
+        for name in reversed(mirrored("relu4_1")):
+            h = F.relu(F.conv2d(h, *weights.convs[name], padding=1))
+            h = F.max_pool2d(h, 2) if enlarges(name) else h
+        return h
+
+    def run() -> object:
+        with torch.no_grad():
+            f, s = encode(content), encode(style)
+            (mean, deviation), (target, wanted) = (
+                (x.mean((2, 3), keepdim=True), x.std((2, 3), keepdim=True)) for x in (f, s)
+            )
+            h = (f - mean) / deviation * wanted + target
+            for name, pair in decoder.convs.items():
+                h = F.interpolate(h, scale_factor=2) if enlarges(name) else h
+                h = F.conv2d(h, *pair, padding=1)
+                h = h if name == "conv1_1" else F.relu(h)
+            return h
+
+    return run
+
+
+def whole_adain(weights: VGGWeights, size: int, precision: str) -> Callable[[], object]:
+    """Our method from pictures in memory to the finished picture."""
+    session = Session(weights=weights)
+    content, style = (torch.rand(1, 3, size, size) for _ in range(2))
+
+    def run() -> object:
+        work = session.prepare(content, [style], method="adain", size=size, precision=precision, tile="off")
+        return drain(work)
+
+    return run
+
+
 KINDS: dict[str, Callable[[VGGWeights, int], Callable[[], object]]] = {
     "bare float32": bare,
     "katazome float32": lambda w, s: whole(w, s, torch.float32),
     "katazome bfloat16": lambda w, s: whole(w, s, torch.bfloat16),
+    "bare adain float32": bare_adain,
+    "katazome adain float32": lambda w, s: whole_adain(w, s, "float32"),
+    "katazome adain bfloat16": lambda w, s: whole_adain(w, s, "bfloat16"),
 }
 
 

@@ -50,6 +50,10 @@ STYLIZED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "where-not-cat": ("chelsea", "apples", {"size": 384, "where": "not:object:cat"}),
     "where-salient": ("coffee", "wheat_field", {"size": 384, "where": "salient"}),
     "where-not-salient": ("coffee", "wheat_field", {"size": 384, "where": "not:salient"}),
+    "adain": ("coffee", "wheat_field", {"method": "adain"}),
+    "wct": ("coffee", "wheat_field", {"method": "wct"}),
+    "adain-cat": ("chelsea", "apples", {"method": "adain"}),
+    "wct-cat": ("chelsea", "apples", {"method": "wct"}),
     "peer-neural-style": ("coffee", "wheat_field", {"size": 256, "preset": "neural-style"}),
     "peer-gatys-release": ("coffee", "wheat_field", {"size": 256, "preset": "gatys-release"}),
     "peer-ours": ("coffee", "wheat_field", {"size": 256}),
@@ -154,6 +158,21 @@ def main() -> None:
         cup.append(("--where not:salient", made("where-not-salient")))
         save("regions", [cat, cup], 480)
 
+    def instant() -> None:
+        rows = [
+            [
+                (content, source(content)),
+                (style, source(style)),
+                ("adain", made(one)),
+                ("wct", made(other)),
+            ]
+            for content, style, one, other in (
+                ("coffee", "wheat_field", "adain", "wct"),
+                ("chelsea", "apples", "adain-cat", "wct-cat"),
+            )
+        ]
+        save("instant", rows, 480)
+
     def seamless() -> None:
         tile = texture(session)
         save("seamless", [[("one tile", tile), ("2 x 2", tile.repeat(1, 1, 2, 2))]], 512)
@@ -163,7 +182,7 @@ def main() -> None:
         row += [(n, made(f"peer-{n}")) for n in ("neural-style", "gatys-release")]
         save("peers", [row], 512)
 
-    sheets = (readme, methods, strength, colour, scale, seamless, peers, preview, regions)
+    sheets = (readme, methods, strength, colour, scale, seamless, peers, preview, regions, instant)
     asked = sys.argv[1:]
     for one in sheets:
         if not asked or one.__name__ in asked:

@@ -15,7 +15,7 @@ from katazome.api import Session
 from katazome.networks.segmenter import Segmenter
 from katazome.weights.flavours import VGGWeights, open_vgg
 from tests.materials import taught
-from tests.tiny import tiny_vgg
+from tests.tiny import tiny_decoders, tiny_vgg
 
 # The machine may be busy with other things: how long one example takes says nothing.
 hypothesis.settings.register_profile("katazome", deadline=None, print_blob=True)
@@ -42,7 +42,7 @@ def session() -> Iterator[Session]:
     """A session of the tiny random network on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with Session(weights=tiny_vgg(), device="cpu", heap=False) as made:
+    with Session(weights=tiny_vgg(), decoders=tiny_decoders(), device="cpu", heap=False) as made:
         yield made
     torch.set_num_threads(threads)
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
+from katazome.networks.decoders import LAYERS as DECODED
+from katazome.networks.decoders import DecoderWeights, Facts, mirrored
 from katazome.weights.flavours import LAYERS, VGGWeights
 
 
@@ -26,3 +28,19 @@ def tiny_vgg(seed: int = 0, widths: Sequence[int] = (4, 8, 8, 8, 8)) -> VGGWeigh
     matrix = 4 * torch.eye(3).flip(0) + 0.2 * torch.randn(3, 3, generator=draw)
     colour = (matrix, torch.full((3,), -2.0))
     return VGGWeights(name="tiny", flavour="normalised", sha256=f"{seed:064x}", colour=colour, convs=convs)
+
+
+def tiny_decoders(seed: int = 0) -> list[DecoderWeights]:
+    """Return random decoders for :func:`tiny_vgg` of the same seed; their pictures are about grey."""
+    vgg, draw = tiny_vgg(seed), torch.Generator().manual_seed(seed)
+    found = []
+    for layer in DECODED:
+        convs = {}
+        for name in mirrored(layer):
+            outputs, inputs = vgg.convs[name][0].shape[1], vgg.convs[name][0].shape[0]
+            last = name == "conv1_1"
+            weight = torch.randn(outputs, inputs, 3, 3, generator=draw) * (2 / (9 * inputs)) ** 0.5
+            convs[name] = (weight * (0.1 if last else 1), torch.full((outputs,), 0.5 if last else 0.05))
+        facts = Facts(layer=layer, trunk={"name": vgg.name, "sha256": vgg.sha256})
+        found.append(DecoderWeights(name=f"tiny-{layer}", sha256=f"{seed:064x}", facts=facts, convs=convs))
+    return found

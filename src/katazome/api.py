@@ -14,12 +14,14 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+import katazome.methods.adain
 import katazome.methods.attribute
 import katazome.methods.filters
 import katazome.methods.gatys
 import katazome.methods.material
 import katazome.methods.multiscale
-import katazome.methods.texture  # noqa: F401  (the imports register the methods)
+import katazome.methods.texture
+import katazome.methods.wct  # noqa: F401  (the imports register the methods)
 from katazome.collections.cache import drained
 from katazome.descent.checkpoint import read_checkpoint
 from katazome.descent.loop import Checkpoint, Step
@@ -27,10 +29,12 @@ from katazome.device import keep_heap, resolve_device
 from katazome.directions import Folder, Sets, direction_of
 from katazome.errors import OptionError, PictureError
 from katazome.looks import check_place, look_of, place_of
-from katazome.methods.base import Engine, Inputs, Method, get_method, list_methods
+from katazome.methods.base import Engine, Inputs, Method, Photograph, get_method, list_methods
 from katazome.methods.kept import KeptLooks
-from katazome.methods.options import DescentOptions
+from katazome.methods.options import STARTS, PictureOptions, WalkOptions
+from katazome.networks.decoders import Decoders, DecoderWeights
 from katazome.networks.faces import open_faces
+from katazome.networks.seen import Seen
 from katazome.networks.vgg import Encoder
 from katazome.pictures.read import PictureLike, read
 from katazome.pictures.resize import parse_size
@@ -115,7 +119,8 @@ class Session:
     """Keeps the network between pieces of work, and the process's heap fit for them.
 
     ``device`` is auto, cpu, cuda, cuda:N or mps; ``weights`` a file of VGG-19 weights, None for
-    the catalogue's. ``heap=False`` leaves the C library's settings alone (see
+    the catalogue's; ``decoders`` files that ``katazome train decoder`` made, each taken instead of the
+    program's own decoder of its layer. ``heap=False`` leaves the C library's settings alone (see
     :func:`katazome.device.keep_heap`). ``keep_looks=True`` also keeps the statistics of styles, for many
     pictures in one look.
     """
@@ -125,6 +130,7 @@ class Session:
         *,
         device: str = "auto",
         weights: str | os.PathLike[str] | VGGWeights | None = None,
+        decoders: Sequence[str | os.PathLike[str] | DecoderWeights] = (),
         heap: bool = True,
         keep_looks: bool = False,
     ) -> None:
@@ -134,12 +140,14 @@ class Session:
         self._weights = weights
         self._encoder: Encoder | None = None
         self._looks = KeptLooks() if keep_looks else None
+        self._given_decoders = tuple(d if isinstance(d, DecoderWeights) else Path(d) for d in decoders)
+        self._decoders: Decoders | None = None
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._encoder = None
+        self._encoder, self._decoders = None, None
 
     @property
     def encoder(self) -> Encoder:
@@ -152,9 +160,15 @@ class Session:
             self._encoder = Encoder(weights, device=self.device)
         return self._encoder
 
+    @property
+    def _engine(self) -> Engine:
+        if self._decoders is None:
+            self._decoders = Decoders(self.encoder.weights, self.device, self._given_decoders)
+        return Engine(self.encoder, self.device, self._decoders, self._looks)
+
     def prepare(
         self,
-        content: PictureLike | None,
+        content: PictureLike | Photograph | None,
         styles: Sequence[PictureLike],
         *,
         method: str,
@@ -169,9 +183,10 @@ class Session:
         ``direction`` is for the method ``attribute``, which takes no styles.
         """
         chosen = get_method(method)
+        content, seen = (content.source, content.seen) if isinstance(content, Photograph) else (content, None)
         start: PictureLike | None = None
         if init is not None:
-            if isinstance(init, str) and init in ("content", "random", "style"):
+            if isinstance(init, str) and init in STARTS:
                 options["init"] = init
             else:
                 options["init"], start = "file", init
@@ -188,37 +203,55 @@ class Session:
             assert content is not None
             inputs = replace(read_canvas(read(content), asked), direction=direction)
             return self._work(chosen, resolved, inputs)
-        own = chosen.where(resolved, Engine(self.encoder, self.device))
-        inputs = replace(read_inputs(content, styles, start, resolved, asked, own), segmenter=segmenter)
+        own = chosen.where(resolved, self._engine)
+        inputs = read_inputs(content, styles, start, resolved, asked, own)
+        inputs = replace(inputs, segmenter=segmenter, seen=seen)
         if preview:
             resolved = replace(resolved, size=_preview_size(inputs, resolved))
         return self._work(chosen, resolved, inputs)
 
     def _work(self, method: Method, options: Any, inputs: Inputs) -> Work:
-        task = method.build(inputs, options, Engine(self.encoder, self.device, self._looks))
+        task = method.build(inputs, options, self._engine)
         weights = self.encoder.weights
         models = [] if inputs.segmenter is None else [("model", inputs.segmenter.sha256)]
         models += [] if inputs.direction is None else [("direction", inputs.direction.sha256)]
-        precision = "+".join(dict.fromkeys(str(s.dtype).removeprefix("torch.") for s in task.walk))
+        precision = "+".join(dict.fromkeys(str(leg.dtype).removeprefix("torch.") for leg in task.plan.legs))
         recipe = make_recipe(
             method=method.name,
             options=decided(options, task.plan),
-            seed=options.seed,
+            seed=options.seed if isinstance(options, WalkOptions) else 0,
             precision=precision,
             device=self.device.type,
             inputs=inputs.named(),
-            weights=[(weights.name, weights.sha256), *models],
+            weights=[(weights.name, weights.sha256), *task.networks, *models],
         )
         return Work(method, options, inputs, task, recipe)
 
+    @staticmethod
+    def photograph(picture: PictureLike) -> Photograph:
+        """Return a content picture that remembers what the network sees in it.
+
+        Given to several pieces of work, it is encoded once by methods that make a picture in one pass. It
+        holds about 16 to 32 bytes for each pixel, as long as you hold it.
+        """
+        return Photograph(picture, Seen())
+
     def steps(
-        self, content: PictureLike, *styles: PictureLike, method: str = DEFAULT_METHOD, **options: Any
+        self,
+        content: PictureLike | Photograph,
+        *styles: PictureLike,
+        method: str = DEFAULT_METHOD,
+        **options: Any,
     ) -> Iterator[Step]:
         """Restyle ``content`` and yield each step as it is made: look, stop, keep."""
         return self.prepare(content, styles, method=method, **options).steps()
 
     def stylize(
-        self, content: PictureLike, *styles: PictureLike, method: str = DEFAULT_METHOD, **options: Any
+        self,
+        content: PictureLike | Photograph,
+        *styles: PictureLike,
+        method: str = DEFAULT_METHOD,
+        **options: Any,
     ) -> Result:
         """Restyle ``content`` with one or several styles; see :func:`stylize`."""
         return drain(self.prepare(content, styles, method=method, **options))
@@ -289,7 +322,7 @@ class Session:
         return work, on_device(checkpoint, self.device), dict(header["caller"])
 
 
-def _preview_size(inputs: Inputs, options: DescentOptions) -> str:
+def _preview_size(inputs: Inputs, options: PictureOptions) -> str:
     native = inputs.content.native if inputs.content is not None else (512, 512)
     height, width = parse_size(options.size, native)
     factor = min(1.0, PREVIEW_SIZE / max(height, width))

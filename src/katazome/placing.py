@@ -17,7 +17,7 @@ from torch import Tensor
 from katazome.errors import OptionError
 from katazome.filters.select import chosen_of, words_of
 from katazome.methods.base import Inputs, Placement, Style
-from katazome.methods.options import DescentOptions, StyleOptions
+from katazome.methods.options import PictureOptions, RestylingOptions
 from katazome.networks.segmenter import Segmenter, fitting, open_segmenter
 from katazome.pictures.mask import feathered
 from katazome.pictures.read import Picture, PictureLike, read
@@ -124,7 +124,7 @@ def read_inputs(
     content: PictureLike | None,
     styles: Sequence[PictureLike],
     start: PictureLike | None,
-    options: DescentOptions,
+    options: PictureOptions,
     asked: Places,
     own: Region | None = None,
 ) -> Inputs:
@@ -140,7 +140,7 @@ def read_inputs(
             "name one, or leave where out: each at has a region of its own"
         )
     everywhere = isinstance(asked.where, Everything) and not asked.at and own is None
-    if isinstance(options, StyleOptions) and options.feather and everywhere:
+    if isinstance(options, RestylingOptions) and options.feather and everywhere:
         raise OptionError("feather softens the edges of regions, and there is none; name one by where or at")
     longest = int(options.size) if options.size.isdigit() else None
     canvas = None if content is None else _noted(read(content, longest=longest), options.size)
@@ -182,7 +182,7 @@ def _within(region: Region, own: Region | None) -> Region:
 
 
 def _styles(
-    given: Sequence[PictureLike], canvas: Picture | None, options: DescentOptions, regions: Sequence[Region]
+    given: Sequence[PictureLike], canvas: Picture | None, options: PictureOptions, regions: Sequence[Region]
 ) -> list[Style]:
     # A style is needed at about the result's size; a huge file need not be decoded whole for that.
     longest = None
@@ -202,9 +202,9 @@ def _styles(
 
 
 def _maps(
-    regions: Sequence[Region | None], canvas: Picture | None, options: DescentOptions
+    regions: Sequence[Region | None], canvas: Picture | None, options: PictureOptions
 ) -> list[Picture | None]:
-    if canvas is None or not isinstance(options, StyleOptions):
+    if canvas is None or not isinstance(options, RestylingOptions):
         return [None for _ in regions]
     sigma = options.feather * canvas.height / canvas.native[0]
     found = [None if r is None else _as_picture(r, feathered(map_of(r, canvas), sigma)) for r in regions]

@@ -8,7 +8,7 @@ import pytest
 
 from katazome.cli.download import Download
 from katazome.cli.main import main
-from katazome.weights import catalogue, store
+from katazome.weights import catalogue, own, store
 
 
 @pytest.fixture
@@ -29,6 +29,18 @@ def test_list_says_terms_and_whether_it_is_here(empty: Path, capsys: pytest.Capt
         assert entry.origin in told
         assert f"{entry.size / 1e6:.1f} MB" in told
         assert f"not here yet: katazome weights fetch {name}" in told
+    for model in own.models():
+        assert model.name in told
+        assert model.card["terms"] in told
+        assert model.card["limits"] in told
+        assert all(f"{folder} {count}" in told for folder, count in model.card["data"].items())
+    assert {"decoder-relu1_1", "decoder-relu2_1", "decoder-relu3_1"} <= {m.name for m in own.models()}
+
+
+def test_the_models_that_come_along_are_small() -> None:
+    assert sum(model.size for model in own.models()) < 24_000_000
+    with pytest.raises(ValueError, match="no safetensors file"):
+        own.card(b"\xff" * 20)
 
 
 @pytest.mark.parametrize(

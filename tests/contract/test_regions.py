@@ -9,13 +9,33 @@ import pytest
 import torch
 from torch import Tensor
 
-from katazome.api import Session, drain
+from katazome.api import Session, Work, drain
 from katazome.errors import OptionError, RegionError
 from katazome.losses.gamut import WEIGHT
-from katazome.methods.base import Inputs, Method
+from katazome.methods.base import Descent, Inputs, Method
 from katazome.pictures.resize import resize
 from katazome.regions.region import Region
-from tests.contract.test_methods import NEEDED, OTHER, PAINTING, PHOTO, laid_out, restyling, result
+from tests.contract.test_methods import (
+    DESCENDING,
+    NEEDED,
+    OTHER,
+    PAINTING,
+    PHOTO,
+    laid_out,
+    quick,
+    restyling,
+    result,
+)
+
+restyling_by_descent = pytest.mark.parametrize(
+    "method", [m for m in DESCENDING if m.content], ids=lambda m: m.name
+)
+
+
+def descent_of(work: Work) -> Descent:
+    """The work's task, which is a descent."""
+    assert isinstance(work.task, Descent)
+    return work.task
 
 
 def left(soft: bool = False) -> Tensor:
@@ -27,7 +47,7 @@ def left(soft: bool = False) -> Tensor:
     return region
 
 
-@restyling
+@restyling_by_descent
 @pytest.mark.parametrize(
     "more", [{}, {"optimizer": "adam"}, {"init": "random"}, {"scales": 2}, {"color": "luma"}]
 )
@@ -40,7 +60,7 @@ def test_outside_the_region_the_original_comes_back_exactly(
     assert float((made - PHOTO)[..., :40].abs().mean()) > 0.003
 
 
-@restyling
+@restyling_by_descent
 def test_outside_nothing_moves_on_the_way(session: Session, method: Method) -> None:
     """Before any composite: the iterate itself stays as it is where the map is 0."""
     work = laid_out(session, method, where=Region.mask(left()))
@@ -63,11 +83,7 @@ def test_each_region_takes_its_own_look(session: Session, method: Method) -> Non
         [],
         method=method.name,
         at={region: PAINTING, ~region: OTHER},
-        **NEEDED.get(method.name, {}),
-        size="96x64",
-        iterations=5,
-        scales=1,
-        precision="float32",
+        **quick(method),
     )
     assert [len(p.styles) for p in both.inputs.placements] == [1, 1]
     one = result(laid_out(session, method, PAINTING, where=region))
@@ -77,7 +93,7 @@ def test_each_region_takes_its_own_look(session: Session, method: Method) -> Non
     assert float((made - PHOTO)[..., 40:].abs().mean()) > 0.01
 
 
-@restyling
+@restyling_by_descent
 def test_what_lies_outside_the_styles_region_has_no_influence(session: Session, method: Method) -> None:
     region = torch.zeros(1, 1, 130, 110)
     region[:, :, :66] = 1
@@ -92,19 +108,19 @@ def test_what_lies_outside_the_styles_region_has_no_influence(session: Session, 
     assert abs(without_outside - whole) < 0.25 * abs(without_inside - whole)
 
 
-@restyling
+@restyling_by_descent
 def test_regions_in_tiles(session: Session, method: Method) -> None:
     options: dict[str, Any] = {"where": Region.mask(left(soft=True)), "size": "192x128"}
     whole, tiled = (laid_out(session, method, tile=tile, **options) for tile in ("off", "64"))
-    stage = whole.task.walk[-1]
-    start = whole.task.problem.start(stage)
-    a, b = (w.task.problem.objective(stage)(start) for w in (whole, tiled))
+    stage = descent_of(whole).walk[-1]
+    start = descent_of(whole).problem.start(stage)
+    a, b = (descent_of(w).problem.objective(stage)(start) for w in (whole, tiled))
     assert float(a.total) == pytest.approx(float(b.total), rel=1e-4)
     assert float((a.gradient - b.gradient).norm()) < 1e-3 * float(a.gradient.norm())
     assert not a.gradient[..., 120:].any()
 
 
-@restyling
+@restyling_by_descent
 def test_going_on_from_a_checkpoint_keeps_the_regions(
     session: Session, method: Method, tmp_path: Path
 ) -> None:
@@ -205,7 +221,7 @@ def test_what_cannot_be(
         session.prepare(PHOTO, styles, method="gatys", size="96x64", **options)
 
 
-@restyling
+@restyling_by_descent
 def test_a_region_of_a_few_pixels(session: Session, method: Method) -> None:
     """Smaller than a position of the deep layers, and gone at the coarse scale."""
     region = torch.zeros(1, 1, 64, 96)
@@ -227,17 +243,17 @@ def test_a_region_that_is_all_transparent_is_refused(session: Session) -> None:
         )
 
 
-@restyling
+@restyling_by_descent
 def test_the_walk_begins_where_a_small_region_is_large_enough(session: Session, method: Method) -> None:
     region = torch.zeros(1, 1, 64, 96)
     region[..., 40:50, 50:60] = 1
     walks = []
     for where in (Region.everything(), Region.mask(left()), Region.mask(region)):
         work = laid_out(session, method, where=where, size="512x384", scales=None)
-        walks.append([stage.width for stage in work.task.walk if stage.first == 0])
+        walks.append([stage.width for stage in descent_of(work).walk if stage.first == 0])
     assert walks == [[128, 256, 512], [256, 512], [512]]
     asked = laid_out(session, method, where=Region.mask(region), size="512x384", scales=3)
-    assert {stage.width for stage in asked.task.walk} == {128, 256, 512}
+    assert {stage.width for stage in descent_of(asked).walk} == {128, 256, 512}
 
 
 def test_the_iterate_stays_in_gamut_at_a_soft_edge(session: Session) -> None:
@@ -251,7 +267,7 @@ def test_the_iterate_stays_in_gamut_at_a_soft_edge(session: Session) -> None:
         iterations=3,
         scales=1,
     )
-    objective = work.task.problem.objective(work.task.walk[0])
+    objective = descent_of(work).problem.objective(descent_of(work).walk[0])
     start = PHOTO.clone()
     start[..., :40] += 0.5
     expected = WEIGHT * float((start - start.clamp(0, 1)).square().mean())

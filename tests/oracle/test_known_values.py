@@ -16,15 +16,19 @@ from torch import Tensor
 
 from katazome.losses.base import Loss
 from katazome.losses.content import Content
+from katazome.losses.divergence import SCALES, mmd
 from katazome.losses.filters import entry_weights, mixed_gram, touched
 from katazome.losses.smoothness import Smoothness
 from katazome.losses.style import GramStyle, Look, LookStatistics, gram_loss
+from katazome.methods.transfer import normalised
+from katazome.networks.decoders import Decoder, published
 from katazome.networks.vgg import Encoder, EncoderSettings
 from katazome.objective.whole import Objective, Octave, feature_maps, gather
 from katazome.pictures.resize import shrink, shrink_five_tap
 from katazome.statistics.direction import RunningMean, norm, pushed
 from katazome.statistics.gram import gram_sum, position_sum
 from katazome.statistics.guides import carry
+from katazome.statistics.moments import guide_sum, moment_sums
 from katazome.weights.flavours import VGGWeights
 
 FILES = {"content": "contents/golden_gate.jpg", "style": "style-classics/la_muse.jpg"}
@@ -157,6 +161,32 @@ def test_snelgrove_three_octaves(vgg, known, pictures, dtype, tolerance):
     for name, value in expected["terms"].items():
         close(found.terms[name], value, tolerance)
     close(found.total, expected["total"], tolerance)
+
+
+@PRECISIONS
+def test_adain_with_reflected_borders(vgg, known, pictures, dtype, tolerance):
+    expected = known["adain_reflect"]
+    e = encoder(vgg, dtype, "reflect")
+    features = {r: e(pictures[r].to(dtype), ["relu4_1"])["relu4_1"] for r in ("content", "style")}
+    moments = [moment_sums(f) / guide_sum(f) for f in features.values()]
+    target = normalised(*moments)(features["content"])
+    close(target.double().mean(), expected["target_mean"], tolerance)
+    close(target.double().square().mean().sqrt(), expected["target_rms"], tolerance)
+    decoded = Decoder(published())(target).double()
+    close(decoded.mean(), expected["decoded_mean"], tolerance)
+    close(decoded.square().mean().sqrt(), expected["decoded_rms"], tolerance)
+    for got, value in zip(decoded[0, :, 64, 64], expected["decoded_at_64_64"], strict=True):
+        close(got, value, tolerance)
+
+
+def test_mmd_with_seven_kernels(known):
+    """Tolstikhin's estimate, which leaves out the diagonals of the two first terms but not of the last."""
+    expected = known["mmd_imq"]
+    rows, columns = (torch.arange(n, dtype=torch.float64) for n in (8, 4))
+    z = torch.sin((rows[:, None] + 1) * (columns + 1))
+    prior = torch.cos(0.7 * (rows[:, None] + 1) * (columns + 2))
+    assert tuple(expected["scales"]) == SCALES
+    close(mmd(z, prior), expected["value"], 1e-12)
 
 
 def relative(found: Tensor, expected: Tensor) -> float:

@@ -45,7 +45,13 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
     data = ("py.typed", "weights/catalogue.toml", "networks/imagenet.tsv", "networks/groups.tsv")
     assert {f"katazome/{name}" for name in data} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert sum(zipfile.ZipFile(wheel).getinfo(name).file_size for name in names) < 2_000_000
+    sizes = {name: zipfile.ZipFile(wheel).getinfo(name).file_size for name in names}
+    models = {name: size for name, size in sizes.items() if "/weights/models/" in name}
+    assert {f"katazome/weights/models/decoder-relu{level}_1.safetensors" for level in (1, 2, 3)} <= set(
+        models
+    )
+    assert sum(models.values()) < 24_000_000
+    assert sum(sizes.values()) - sum(models.values()) < 2_000_000
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from katazome.api import Session, drain
+from katazome.methods.base import Descent
 from katazome.methods.options import STYLE_LAYERS
 from katazome.networks.vgg import Encoder
 from katazome.pictures.colour import luma
@@ -109,10 +110,11 @@ def test_tiles_make_the_gradient_of_the_whole(session: Session) -> None:
         session.prepare(COFFEE, [WHEAT], method="multiscale", size=320, precision="float32", tile=tile)
         for tile in ("off", "96")
     )
-    stage = whole.task.walk[-1]
+    descents = [work.task for work in (whole, tiled) if isinstance(work.task, Descent)]
+    stage = descents[0].walk[-1]
     size = (stage.height, stage.width)
     picture = 0.5 * (at(COFFEE, size) + at(WHEAT, size))
-    a, b = (work.task.problem.objective(stage)(picture) for work in (whole, tiled))
+    a, b = (descent.problem.objective(stage)(picture) for descent in descents)
     assert float(a.total) == pytest.approx(float(b.total), rel=1e-5)
     assert float((a.gradient - b.gradient).norm()) < 1e-4 * float(a.gradient.norm())
     border = slice(88, 104)

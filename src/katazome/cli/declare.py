@@ -151,8 +151,10 @@ def _parameter(option: Declared, methods: Sequence[str], more: str) -> inspect.P
         text += f" ({option.values})"
     if option.info.unit:
         text += f", in {option.info.unit}"
-    if option.owners != ("",) and len(option.owners) < len(methods):
-        text += f"; {' and '.join(option.owners)} only"
+    without = [method for method in methods if method not in option.owners]
+    if option.owners != ("",) and without:
+        few = len(without) < len(option.owners)
+        text += f"; not {' or '.join(without)}" if few else f"; {' and '.join(option.owners)} only"
     default = option.default_text()
     names = [option.flag, *([_SHORT[option.name]] if option.name in _SHORT else [])]
     if option.kind is bool and next(iter(option.defaults.values())):

@@ -193,10 +193,9 @@ def _done(output: str, step: Step) -> str:
 
 
 def _stopped(sink: Sink, step: Step) -> str:
-    place = f"scale {step.scale + 1} of {step.scales}, iteration {step.index + 1} of {step.count}"
     if sink.checkpoint is None:
-        return f"interrupted at {place}; the picture so far went to standard output"
+        return f"interrupted at {step.place}; the picture so far went to standard output"
     return (
-        f"interrupted at {place}; the picture so far is in {sink.output}. "
+        f"interrupted at {step.place}; the picture so far is in {sink.output}. "
         f"To go on: katazome resume {sink.checkpoint}"
     )

@@ -23,10 +23,12 @@ from katazome.cli.settings import (
     StylizeSettings,
     WorkSettings,
 )
+from katazome.cli.train_decoder import DecoderSettings
 from katazome.cli.train_segmenter import SegmenterSettings
 from katazome.methods.base import Method
 from katazome.methods.options import StyleOptions
 from katazome.options import OptionInfo, Options, info_of
+from katazome.training.steps.decoder import DecoderOptions
 from katazome.training.steps.segmenter import SegmenterOptions
 
 STRENGTHS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -87,6 +89,9 @@ def reference() -> str:
             *_section("The command line: `train segmenter`"),
             *_options(SegmenterSettings),
             *_options(SegmenterOptions)[2:],
+            *_section("The command line: `train decoder`"),
+            *_options(DecoderSettings),
+            *_options(DecoderOptions)[2:],
             *_section("The command line: `resume`"),
             *_options(ResumeSettings),
             *_section("Environment"),

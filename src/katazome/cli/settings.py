@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from katazome.api import DEFAULT_METHOD
 from katazome.cli.download import Download
@@ -36,6 +37,17 @@ class WithNetwork(Machine):
         """Open the network that was asked for; fetched, with a bar, the first time ever."""
         with Download("weights vgg19", quiet=self.quiet) as progress:
             return open_vgg(self.weights, progress=progress)
+
+
+def decoders_option() -> Any:
+    """Declare ``decoders``, for commands that may run a method that decodes."""
+    return option(
+        (),
+        help="File of a decoder, as `katazome train decoder` makes it, instead of the program's own of its "
+        "layer; may be given several times",
+        repeats=True,
+        group="Machine",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +114,7 @@ class StylizeSettings(RecordedSettings):
     """A photograph restyled."""
 
     method: str = option(DEFAULT_METHOD, help="How the look is described", group="Look")
+    decoders: tuple[str, ...] = decoders_option()
     recipe: str | None = option(
         None,
         help="Method and options from a recipe, in a picture or a file of `katazome info --json`; "
@@ -181,6 +194,7 @@ class ResumeSettings(Common):
     weights: str | None = option(
         None, help="File of VGG-19 weights, if the work was begun with one", group="Machine"
     )
+    decoders: tuple[str, ...] = decoders_option()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

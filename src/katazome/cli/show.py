@@ -88,6 +88,8 @@ class Forecast:
 def describe(step: Step, left: float) -> str:
     """Return a step in words: scale, iteration, time left, terms (which a narrow terminal cuts off)."""
     terms = " ".join(f"{name} {value:.3g}" for name, value in step.terms.items())
+    if not terms:
+        return f"{step.width} x {step.height}  {step.place}  {duration(left)} left"
     return (
         f"scale {step.scale + 1}/{step.scales}  {step.width} x {step.height}  "
         f"iteration {step.index + 1}/{step.count}  {duration(left)} left  {terms}"

@@ -29,6 +29,7 @@ from katazome.errors import OptionError, OutputError, PictureError
 from katazome.jobs.recorded import differing
 from katazome.jobs.replay import Replay
 from katazome.methods.base import Method, get_method, list_methods
+from katazome.methods.options import STARTS
 from katazome.options import Options
 from katazome.pictures.read import PictureLike
 from katazome.pictures.write import check_target, default_name
@@ -126,7 +127,8 @@ def make(
         )
         check_output(output, settings)
     device = settings.device or (replay.device() if replay is not None else "auto")
-    session = Session(device=device, weights=settings.network())
+    decoders = settings.decoders if isinstance(settings, StylizeSettings) else ()
+    session = Session(device=device, weights=settings.network(), decoders=decoders)
     looks: Sequence[PictureLike] = styles
     if replay is not None:
         looks, options = replay.arguments(options, session.device)
@@ -195,7 +197,7 @@ def _have(methods: Sequence[str]) -> str:
 
 def _start_file(options: Mapping[str, Any]) -> list[str]:
     init = options.get("init")
-    return [] if init in (None, "content", "random", "style") else [str(init)]
+    return [] if init in (None, *STARTS) else [str(init)]
 
 
 def _made_name(content: str | None, styles: Sequence[str]) -> str:
@@ -279,7 +281,7 @@ def _resume(checkpoint: str, **given: Any) -> int:
         _check_checkpoint(target, overwrite=settings.overwrite, resumed=path)
     keep_threads(threads)
     device = settings.device or caller.device
-    session = Session(device=device, weights=settings.network())
+    session = Session(device=device, weights=settings.network(), decoders=settings.decoders)
     work, state, _ = session.resume(path)
     here = Caller.from_json(
         {**caller.to_json(), "output": "-" if output == "-" else Path(output).name, "device": device}

@@ -10,6 +10,15 @@ app = App(
     help_epilogue="Example:\n  katazome train segmenter --images materials/ -o materials.safetensors",
 )
 app.command(
+    "katazome.cli.train_decoder:decoder",
+    name="decoder",
+    usage="Usage: katazome train decoder --level N --images DIR [--images DIR ...] -o MODEL.safetensors",
+    help="Learn to make a picture of what the network sees at a layer, as the methods of one pass need it.",
+    help_epilogue="Examples:\n"
+    "  katazome train decoder --level 2 --images photos/ -o decoder-2.safetensors\n"
+    "  katazome stylize photo.jpg painting.jpg --method wct --decoders decoder-2.safetensors -o out.png",
+)
+app.command(
     "katazome.cli.train_segmenter:segmenter",
     name="segmenter",
     usage="Usage: katazome train segmenter --images DIR [--images DIR ...] -o MODEL.safetensors [OPTIONS]",

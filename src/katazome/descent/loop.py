@@ -1,4 +1,4 @@
-"""The one descent: a generator of steps.
+"""The stream of steps: the one descent, and pictures that are made in one pass.
 
 Every method that optimises a picture hands over a :class:`Problem` and a walk of stages and reads
 back a stream of :class:`Step`. Bars, files, previews are consumers of the stream; to stop is to
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from katazome.descent.optimisers import Optimiser, State
 from katazome.descent.scales import Stage
-from katazome.device import trim_heap
+from katazome.device import exact_dtype, trim_heap
 from katazome.errors import MethodError
 from katazome.objective.whole import Evaluation, Objective
 from katazome.pictures.resize import resize
@@ -103,6 +103,13 @@ class Step:
         return float(self._total)
 
     @property
+    def place(self) -> str:
+        """Where the work stands, in words."""
+        if not self._terms:
+            return f"part {self.index + 1} of {self.count}"
+        return f"scale {self.scale + 1} of {self.scales}, iteration {self.index + 1} of {self.count}"
+
+    @property
     def terms(self) -> dict[str, float]:
         """The objective's weighted terms by name."""
         return {name: float(value) for name, value in self._terms.items()}
@@ -138,9 +145,63 @@ def descend(
 
     Raises :class:`MethodError` when the objective is not a number already at the start.
     """
-    # The caller may stand in ``inference_mode`` or ``no_grad``. What is made here must be fit for
-    # autograd, and a mode must not stay switched over a yield: so it is switched for each step.
-    steps = _descend(problem, walk, make_optimiser, finish, resume)
+    return _undisturbed(_descend(problem, walk, make_optimiser, finish, resume))
+
+
+def in_one_pass(
+    parts: Callable[[], Iterator[Tensor]],
+    count: int,
+    finish: Callable[[Tensor], Tensor] = lambda picture: picture,
+    resume: Checkpoint | None = None,
+) -> Iterator[Step]:
+    """Yield a :class:`Step` for each part of a picture that is made without an objective.
+
+    ``parts`` yields the picture (1, 3, H, W) as it stands after each of ``count`` parts, such as tiles; the
+    last one is the result. The steps have no terms, and 0 for a loss. To go on from a checkpoint of the last
+    step is to have it at once; from an earlier one the picture is begun anew, which is as soon done.
+    """
+    return _undisturbed(_in_one_pass(parts, count, finish, resume))
+
+
+def _in_one_pass(
+    parts: Callable[[], Iterator[Tensor]],
+    count: int,
+    finish: Callable[[Tensor], Tensor],
+    resume: Checkpoint | None,
+) -> Iterator[Step]:
+    done = resume is not None and resume.iteration == count - 1
+    began = time.perf_counter() - (resume.seconds if resume and done else 0.0)
+    made = enumerate(parts()) if resume is None or not done else iter([(count - 1, resume.picture)])
+    now: list[_Position | None] = [None]
+    for index, picture in made:
+        position = (0, index, time.perf_counter() - began, 0, 0.0)
+        now[0] = position
+        nothing = torch.zeros((), dtype=exact_dtype(picture.device), device=picture.device)
+        yield Step(
+            scale=0,
+            scales=1,
+            width=picture.shape[3],
+            height=picture.shape[2],
+            index=index,
+            count=count,
+            seconds=position[2],
+            note="",
+            last=index == count - 1,
+            _total=nothing,
+            _terms={},
+            _picture=picture,
+            _finish=finish,
+            _checkpoint=partial(_checkpoint, position, now, picture, None),
+        )
+        now[0] = None
+
+
+def _undisturbed(steps: Iterator[Step]) -> Iterator[Step]:
+    """Yield steps whatever gradient mode the caller stands in, and leave that as it is.
+
+    What is made here must be fit for autograd, and a mode must not stay switched over a yield: so it is
+    switched for each step.
+    """
     while True:
         with torch.inference_mode(False), torch.no_grad():
             step = next(steps, None)
@@ -227,13 +288,13 @@ def _descend(
 
 
 def _checkpoint(
-    position: _Position, now: Sequence[_Position | None], picture: Tensor, optimiser: Optimiser
+    position: _Position, now: Sequence[_Position | None], picture: Tensor, optimiser: Optimiser | None
 ) -> Checkpoint:
     if now[0] is not position:
         raise MethodError(
             "the descent has gone on; take a step's checkpoint before the next step is asked for"
         )
-    return Checkpoint(*position, picture, optimiser.state())
+    return Checkpoint(*position, picture, {} if optimiser is None else optimiser.state())
 
 
 def _change(before: Tensor, after: Tensor) -> float:

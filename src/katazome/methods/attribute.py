@@ -37,7 +37,7 @@ from katazome.losses.feature_target import UnitTarget
 from katazome.losses.gamut import Gamut
 from katazome.losses.smoothness import Smoothness
 from katazome.methods.attribute_options import PRESETS, AttributeOptions
-from katazome.methods.base import Engine, Inputs, Task, register
+from katazome.methods.base import Descent, Engine, Inputs, Task, register
 from katazome.methods.layers import Layer, map_in
 from katazome.methods.walking import FINE_SHARE, HISTORY, dtypes_of, optimiser_of
 from katazome.networks.vgg import Encoder
@@ -69,7 +69,7 @@ def attribute(inputs: Inputs, options: AttributeOptions, engine: Engine) -> Task
     walk = edit.walk(options.iterations if options.far else 1)
     legs = [Leg(s.height, s.width, s.dtype, s.iterations) for s in walk * (2 if options.residual else 1)]
     plan = foretell(edit.encoder, options.taps, legs, octaves=1, tile=None, history=HISTORY)
-    return Task(
+    return Descent(
         edit, walk, partial(optimiser_of, options, HISTORY, moving=STRIDE, rate=RATE), edit.finish, plan
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,11 +18,13 @@ from katazome.descent.optimisers import Optimiser
 from katazome.descent.scales import Stage
 from katazome.errors import MethodError, OptionError, nearest
 from katazome.methods.kept import KeptLooks
+from katazome.networks.decoders import Decoders
+from katazome.networks.seen import Seen
 from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import Plan
 from katazome.options import Options
-from katazome.pictures.read import Picture
+from katazome.pictures.read import Picture, PictureLike
 from katazome.regions.region import Region
 from katazome.statistics.direction import Direction
 
@@ -54,6 +56,8 @@ class Inputs:
     """The model that tells materials apart, for methods that ask it."""
     direction: Direction | None = None
     """The way from one set of pictures to another, for methods that go it."""
+    seen: Seen | None = field(default=None, compare=False)
+    """Where what the network sees in the content is kept; None keeps nothing."""
 
     @property
     def styles(self) -> tuple[Style, ...]:
@@ -95,17 +99,41 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Photograph:
+    """A content picture, and what the network has seen in it so far; see :meth:`Session.photograph`."""
+
+    source: PictureLike
+    seen: Seen
+
+
+@dataclass(frozen=True)
 class Engine:
-    """The network and the machine that a method works with."""
+    """The networks and the machine that a method works with."""
 
     encoder: Encoder
     device: torch.device
+    decoders: Decoders
     looks: KeptLooks | None = None
     """Statistics of styles, where they are to be kept between pieces of work."""
 
 
+class Task(Protocol):
+    """What a method laid out, foretold and ready: a :class:`Descent`, or a picture made in one pass."""
+
+    @property
+    def plan(self) -> Plan:
+        """What is going to happen."""
+
+    @property
+    def networks(self) -> Sequence[tuple[str, str]]:
+        """Name and hash of each network's file that is used beside VGG-19."""
+
+    def steps(self, resume: Checkpoint | None = None) -> Iterator[Step]:
+        """Run and yield the steps; the last one holds the result."""
+
+
 @dataclass(frozen=True)
-class Task:
+class Descent:
     """A descent that is ready to run. ``finish`` makes the final picture (1, 3|4, H, W) of an iterate."""
 
     problem: Problem
@@ -113,6 +141,7 @@ class Task:
     optimiser: Callable[[], Optimiser]
     finish: Callable[[Tensor], Tensor]
     plan: Plan
+    networks: Sequence[tuple[str, str]] = ()
 
     def steps(self, resume: Checkpoint | None = None) -> Iterator[Step]:
         """Run and yield the steps."""

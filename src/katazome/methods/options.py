@@ -15,11 +15,26 @@ from katazome.options import Options, option
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYERS = ("relu4_2",)
+STARTS = ("content", "random", "style", "adain")
+"""Words for where a descent starts; anything else is a picture's file."""
 
 
 _MOMENT_HELP = (
     "Weight of the layers' means and deviations beside their Gram matrices, over the style's weight"
 )
+
+
+def strength_option(default: float | None) -> Any:
+    """Declare ``strength`` with a method's own default."""
+    return option(
+        default,
+        help="How much style, 0 (none) to 1 (nothing but style)"
+        + ("; 0.5 when nothing else is said" if default is None else ""),
+        low=0,
+        high=1,
+        aliases=("alpha",),
+        group="Look",
+    )
 
 
 def octaves_option() -> Any:
@@ -39,57 +54,20 @@ def moment_option(default: float) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WalkOptions(Options):
-    """How a picture is optimised, whatever it is to become."""
+class NetworkOptions(Options):
+    """Options of every method."""
 
-    optimizer: str = option(
-        "lbfgs", help="How the picture is optimised", choices=("lbfgs", "adam"), group="Work"
-    )
-    precondition: bool = option(
-        True,
-        help="Let L-BFGS move large forms as fast as fine ones; plain L-BFGS makes grain first",
-        group="Work",
-    )
     precision: str = option(
         "auto",
         help="Arithmetic of the network; auto takes bfloat16 where it is fast and ends in float32",
         choices=("auto", "float32", "bfloat16"),
         group="Work",
     )
-    seed: int = option(
-        0, help="Seed of the random start", low=0, high=2**63 - 1, aliases=("random-seed",), group="Work"
-    )
-    smoothness: float = option(
-        0.0,
-        help="Weight of the squared difference of neighbouring pixels, per pixel",
-        low=0,
-        aliases=("tv-weight",),
-        group="Weights",
-    )
-    gamut_weight: float = option(
-        WEIGHT,
-        help="Weight of the mean squared excess of pixels over the range that can be written",
-        low=0,
-        group="Weights",
-    )
-    pooling: str = option(
-        "max",
-        help="Pooling of the network",
-        choices=("max", "average"),
-        aliases=("pooling-type",),
-        group="Weights",
-    )
-    padding: str = option(
-        "reflect",
-        help="What the network sees beyond the border",
-        choices=("reflect", "zeros", "replicate"),
-        group="Weights",
-    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DescentOptions(WalkOptions):
-    """Options of every method that gives a picture a look."""
+@dataclass(frozen=True, kw_only=True)
+class PictureOptions(NetworkOptions):
+    """Options of every method that gives a picture a look. Without slots, so that others can inherit both."""
 
     size: str = option(
         "512",
@@ -117,53 +95,14 @@ class DescentOptions(WalkOptions):
         "of several pictures one for each, with commas",
         group="Where",
     )
-    iterations: int = option(
-        50,
-        help="Iterations at the last scale; coarser scales get more in proportion",
-        low=1,
-        aliases=("num-iterations", "max-iterations", "steps", "num-iter"),
-        group="Work",
-    )
-    scales: int | None = option(
-        None,
-        help="Scales walked from coarse to fine, each half of the next; 1 = off, open = as many as fit",
-        low=1,
-        high=12,
-        group="Work",
-    )
     tile: str = option(
         "auto",
         help="Side of tiles in pixels, off, or auto: tiles when the whole would not fit in memory",
         group="Work",
     )
-    smoothness_as_sum: bool = option(
-        False, help="Sum the smoothness over pixels instead, as eq. 6 of the first source", group="Weights"
-    )
-    style_layers: tuple[str, ...] = option(
-        STYLE_LAYERS, help="Layers whose statistics make the look", group="Weights"
-    )
-    moment_weight: float = moment_option(0.0)
-    layer_weights: tuple[float, ...] | None = option(
-        None,
-        help="Weight of each style layer, in order; open = equal shares of 1",
-        low=0,
-        aliases=("style-layer-weights",),
-        group="Weights",
-    )
 
     def __post_init__(self) -> None:
-        WalkOptions.__post_init__(self)
-        for name in self.style_layers:
-            tap(name)
-        if not self.style_layers:
-            raise OptionError("style_layers is empty; name at least one layer, such as relu3_1")
-        if self.layer_weights is not None and len(self.layer_weights) != len(self.style_layers):
-            raise OptionError(
-                f"layer_weights has {len(self.layer_weights)} numbers for {len(self.style_layers)} "
-                "style layers; give one for each"
-            )
-        if self.layer_weights is not None and not sum(self.layer_weights):
-            raise OptionError("layer_weights are all zero; at least one layer must count")
+        NetworkOptions.__post_init__(self)
         if self.blend is not None and not sum(self.blend):
             raise OptionError("blend is all zero; at least one style must have a share")
         self.tile_core()
@@ -180,25 +119,12 @@ class DescentOptions(WalkOptions):
             )
         return int(self.tile)
 
-    def weights_of_layers(self) -> dict[str, float]:
-        """Return the weight of each style layer by tap name."""
-        names = [tap(n).name for n in self.style_layers]
-        weights = self.layer_weights or (1 / len(names),) * len(names)
-        return dict(zip(names, weights, strict=True))
 
+@dataclass(frozen=True, kw_only=True)
+class RestylingOptions(PictureOptions):
+    """Options of every method that restyles a photograph."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StyleOptions(DescentOptions):
-    """Options of methods that restyle a photograph."""
-
-    strength: float | None = option(
-        None,
-        help="How much style, 0 (none) to 1 (nothing but style); 0.5 when nothing else is said",
-        low=0,
-        high=1,
-        aliases=("alpha",),
-        group="Look",
-    )
+    strength: float | None = strength_option(None)
     where: str = option(
         "everything",
         help="Part of the content that is restyled: everything, face, object:NAME, material:NAME, salient, "
@@ -235,10 +161,113 @@ class StyleOptions(DescentOptions):
         aliases=("original-colors=luma", "preserve-colors=luma", "preserve-color=content"),
         group="Look",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkOptions(NetworkOptions):
+    """How a picture is optimised, whatever it is to become."""
+
+    optimizer: str = option(
+        "lbfgs", help="How the picture is optimised", choices=("lbfgs", "adam"), group="Work"
+    )
+    precondition: bool = option(
+        True,
+        help="Let L-BFGS move large forms as fast as fine ones; plain L-BFGS makes grain first",
+        group="Work",
+    )
+    seed: int = option(
+        0, help="Seed of the random start", low=0, high=2**63 - 1, aliases=("random-seed",), group="Work"
+    )
+    smoothness: float = option(
+        0.0,
+        help="Weight of the squared difference of neighbouring pixels, per pixel",
+        low=0,
+        aliases=("tv-weight",),
+        group="Weights",
+    )
+    gamut_weight: float = option(
+        WEIGHT,
+        help="Weight of the mean squared excess of pixels over the range that can be written",
+        low=0,
+        group="Weights",
+    )
+    pooling: str = option(
+        "max",
+        help="Pooling of the network",
+        choices=("max", "average"),
+        aliases=("pooling-type",),
+        group="Weights",
+    )
+    padding: str = option(
+        "reflect",
+        help="What the network sees beyond the border",
+        choices=("reflect", "zeros", "replicate"),
+        group="Weights",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescentOptions(WalkOptions, PictureOptions):
+    """Options of every method that optimises a picture towards a look."""
+
+    iterations: int = option(
+        50,
+        help="Iterations at the last scale; coarser scales get more in proportion",
+        low=1,
+        aliases=("num-iterations", "max-iterations", "steps", "num-iter"),
+        group="Work",
+    )
+    scales: int | None = option(
+        None,
+        help="Scales walked from coarse to fine, each half of the next; 1 = off, open = as many as fit",
+        low=1,
+        high=12,
+        group="Work",
+    )
+    smoothness_as_sum: bool = option(
+        False, help="Sum the smoothness over pixels instead, as eq. 6 of the first source", group="Weights"
+    )
+    style_layers: tuple[str, ...] = option(
+        STYLE_LAYERS, help="Layers whose statistics make the look", group="Weights"
+    )
+    moment_weight: float = moment_option(0.0)
+    layer_weights: tuple[float, ...] | None = option(
+        None,
+        help="Weight of each style layer, in order; open = equal shares of 1",
+        low=0,
+        aliases=("style-layer-weights",),
+        group="Weights",
+    )
+
+    def __post_init__(self) -> None:
+        PictureOptions.__post_init__(self)
+        for name in self.style_layers:
+            tap(name)
+        if not self.style_layers:
+            raise OptionError("style_layers is empty; name at least one layer, such as relu3_1")
+        if self.layer_weights is not None and len(self.layer_weights) != len(self.style_layers):
+            raise OptionError(
+                f"layer_weights has {len(self.layer_weights)} numbers for {len(self.style_layers)} "
+                "style layers; give one for each"
+            )
+        if self.layer_weights is not None and not sum(self.layer_weights):
+            raise OptionError("layer_weights are all zero; at least one layer must count")
+
+    def weights_of_layers(self) -> dict[str, float]:
+        """Return the weight of each style layer by tap name."""
+        names = [tap(n).name for n in self.style_layers]
+        weights = self.layer_weights or (1 / len(names),) * len(names)
+        return dict(zip(names, weights, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleOptions(DescentOptions, RestylingOptions):
+    """Options of methods that restyle a photograph."""
+
     init: str = option(
         "content",
-        help="Where to start: content, random, style, or a picture file",
-        choices=("content", "random", "style", "file"),
+        help="Where to start: content, random, style, adain (the picture of one pass), or a picture file",
+        choices=(*STARTS, "file"),
         aliases=("init-image", "initial", "init-img-type"),
         group="Work",
     )
@@ -276,3 +305,10 @@ class StyleOptions(DescentOptions):
             return content, balance if self.style_weight is None else self.style_weight
         strength = 0.5 if self.strength is None else self.strength
         return 4 * (1 - strength) ** 2, 4 * strength**2 * balance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstantOptions(RestylingOptions):
+    """Options of methods that restyle a photograph in one pass."""
+
+    strength: float = strength_option(1.0)

@@ -17,23 +17,25 @@ from torch import Tensor
 from katazome.descent.optimisers import Optimiser
 from katazome.descent.scales import COARSEST, Stage, scale_sizes, stages
 from katazome.device import generator
-from katazome.errors import MethodError, OptionError, RegionError
+from katazome.errors import OptionError
 from katazome.losses.base import Loss
 from katazome.losses.content import Content
 from katazome.losses.gamut import Gamut
 from katazome.losses.smoothness import Smoothness
 from katazome.losses.style import GramStyle, Look, LookStatistics, MomentStyle
-from katazome.methods.base import Engine, Inputs, Task
+from katazome.methods.base import Descent, Task
 from katazome.methods.hooks import Beside, Mix
-from katazome.methods.layers import Layer, Placed, areas_of, grey, map_in, prepared_style, shrinker
+from katazome.methods.layers import Layer, Placed, areas_of, grey, shrinker
+from katazome.methods.onepass import instant
 from katazome.methods.options import DescentOptions, StyleOptions
+from katazome.methods.scene import Scene
+from katazome.methods.transfer import ADAIN_LAYERS
 from katazome.methods.walking import FINE_SHARE, HISTORY, dtypes_of, optimiser_of
 from katazome.networks.vgg import Encoder, deepest, smallest_side, tap
 from katazome.objective.plan import Leg, choose_history, choose_tile, foretell
 from katazome.objective.whole import Held, Objective, Octave, feature_maps, gather
-from katazome.pictures.colour import match_colour, with_luma_of
-from katazome.pictures.composite import composite
-from katazome.pictures.resize import parse_size, resize
+from katazome.pictures.colour import match_colour
+from katazome.pictures.resize import resize
 from katazome.statistics.guides import Guides, carry
 
 REGION_SHARE = 0.75
@@ -47,16 +49,14 @@ fringe."""
 
 
 @dataclass(frozen=True)
-class Wiring:
+class Wiring(Scene):
     """The problem of a styled descent, for :func:`katazome.descent.loop.descend`.
 
     A method gives the weights of style and content, how many octaves the style loss has and how they
     are made; the rest is read from the options.
     """
 
-    inputs: Inputs
     options: DescentOptions
-    engine: Engine
     style_weight: float
     content_weight: float = 0.0
     octaves: int = 1
@@ -76,11 +76,7 @@ class Wiring:
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width of the result."""
-        if self.target is not None:
-            return self.target
-        content = self.inputs.content
-        assert content is not None
-        return parse_size(self.options.size, content.native)
+        return super().size if self.target is None else self.target
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -88,62 +84,6 @@ class Wiring:
         padding = self.options.padding
         rows, columns = ("circular" if w else padding for w in self.wrap)
         return self.engine.encoder.with_(pooling=self.options.pooling, padding=(rows, columns))
-
-    @cached_property
-    def content(self) -> Layer | None:
-        """The content, in the colours that the work is done in."""
-        if self.inputs.content is None:
-            return None
-        layer = Layer.of(self.inputs.content, self.engine.device)
-        return layer.grey() if self._colour == "luma" else layer
-
-    @cached_property
-    def placed(self) -> list[Placed]:
-        """The placements of styles, recoloured as ``color`` says."""
-        found: list[Placed] = []
-        shares = list(self.shares)
-        for placement in self.inputs.placements:
-            region = None if placement.region is None else map_in(placement.region).to(self.engine.device)
-            content = None if self.content is None else self.content.within(region)
-            if content is not None and content.weight is not None and not bool((content.weight > 0).any()):
-                raise RegionError(
-                    "all of the region is transparent in the content picture; choose another, or leave it out"
-                )
-            looks = [
-                prepared_style(style, self._colour, content, self.engine.device) for style in placement.styles
-            ]
-            names = [style.picture.name for style in placement.styles]
-            own, shares = shares[: len(looks)], shares[len(looks) :]
-            if sum(own) <= 0:
-                raise MethodError(f"the shares of the styles {', '.join(names)} are all zero")
-            found.append(Placed(looks, names, own, region))
-        return found
-
-    @cached_property
-    def region(self) -> Tensor | None:
-        """The map of where any style acts, at the content's own size; None = everywhere."""
-        outside: Tensor | None = None
-        for placed in self.placed:
-            if placed.region is None:
-                return None
-            rest = 1 - placed.region
-            outside = rest if outside is None else outside * rest
-        return None if outside is None else 1 - outside
-
-    @property
-    def _colour(self) -> str:
-        return self.options.color if isinstance(self.options, StyleOptions) else "style"
-
-    @cached_property
-    def shares(self) -> list[float]:
-        """The share of each style."""
-        styles = self.inputs.styles
-        blend = self.options.blend or (1.0,) * len(styles)
-        if len(blend) != len(styles):
-            raise OptionError(
-                f"blend has {len(blend)} shares for {len(styles)} style pictures; give one for each"
-            )
-        return list(blend)
 
     # The problem, as the loop asks for it
 
@@ -153,6 +93,9 @@ class Wiring:
         init = self.options.init if isinstance(self.options, StyleOptions) else "random"
         if init == "content" and self.content is not None:
             return self.content.at(size).pixels.clone()
+        if init == "adain":
+            made = instant(self, size)
+            return grey(made) if self._colour == "luma" else made
         if init == "file":
             if self.inputs.start is None:
                 raise OptionError("init is 'file', but no picture to start from was given")
@@ -203,7 +146,7 @@ class Wiring:
         region = None if placed.region is None else resize(placed.region, (stage.height, stage.width))
         if content is not None:
             region = content.within(region).weight
-        looks = [look.at(self._style_size(look, stage)) for look in placed.looks]
+        looks = [look.at(self.style_size(look, (stage.height, stage.width))) for look in placed.looks]
         return replace(placed, looks=looks, region=region)
 
     def _style_losses(
@@ -270,14 +213,12 @@ class Wiring:
         targets = feature_maps(encoder, content.pixels, taps, self.tile)
         return Content(targets, dict.fromkeys(taps, 1 / len(taps)), self.content_weight, guides)
 
-    def _style_size(self, style: Layer, stage: Stage) -> tuple[int, int]:
+    def style_size(self, style: Layer, size: tuple[int, int]) -> tuple[int, int]:
         """A style's size (height, width) at a stage, in proportion to the picture's or to its own."""
+        if not self.own_scale:
+            return super().style_size(style, size)
         height, width = style.pixels.shape[2:]
-        if self.own_scale:
-            factor = math.sqrt(stage.height * stage.width / (self.size[0] * self.size[1]))
-        else:
-            factor = math.sqrt(stage.height * stage.width / (height * width))
-        factor *= self.options.style_scale
+        factor = math.sqrt(size[0] * size[1] / (self.size[0] * self.size[1])) * self.options.style_scale
         return max(1, round(height * factor)), max(1, round(width * factor))
 
     def octaves_at(self, stage: Stage, looks: Sequence[Layer]) -> int:
@@ -351,18 +292,6 @@ class Wiring:
         across = math.sqrt(min(shares, default=1.0) * self.size[0] * self.size[1])
         return min(1.0, COARSEST * REGION_SHARE / max(across, 1.0)) if shares else 0.0
 
-    def finish(self, picture: Tensor) -> Tensor:
-        """Make the final picture of an iterate: the content's colours, what is outside, transparency."""
-        if self.inputs.content is None:
-            return picture
-        size = (picture.shape[2], picture.shape[3])
-        original = Layer.of(self.inputs.content, picture.device).at(size)
-        if self._colour == "luma":
-            picture = with_luma_of(original.pixels, grey(picture))
-        if self.region is not None:
-            picture = composite(picture, original.pixels, resize(self.region, size).to(picture))
-        return picture if original.weight is None else torch.cat([picture, original.weight], dim=1)
-
     def task(self) -> Task:
         """Return the task, checked as far as can be before the work starts."""
         if not self.inputs.styles:
@@ -371,7 +300,10 @@ class Wiring:
         legs = [Leg(s.height, s.width, s.dtype, s.iterations) for s in self.walk]
         history = self.history if self.options.optimizer == "lbfgs" else 2
         plan = foretell(self.encoder, self.taps, legs, octaves=self.octaves, tile=self.tile, history=history)
-        return Task(self, self.walk, self._optimiser, self.finish, plan)
+        starts = isinstance(self.options, StyleOptions) and self.options.init == "adain"
+        decoders = [self.engine.decoders(layer).weights for layer in ADAIN_LAYERS if starts]
+        networks = [(w.name, w.sha256) for w in decoders]
+        return Descent(self, self.walk, self._optimiser, self.finish, plan, networks)
 
     def _optimiser(self) -> Optimiser:
         # Steps are measured over the whole picture; what is held outside a region does not move.

@@ -205,3 +205,38 @@ def mask_by_sign(g: Tensor, activation: Tensor) -> Tensor:
     if g.is_contiguous(memory_format=torch.channels_last) and g.dtype == activation.dtype:
         return torch.ops.aten.threshold_backward.grad_input(g, activation, 0, grad_input=g)  # type: ignore[no-any-return]
     return torch.ops.aten.threshold_backward(g, activation, 0).contiguous(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Doubling:
+    """Enlargement by two to the nearest, and a 3x3 convolution of it with a reflected border, in one.
+
+    Each pixel of the enlarged map is one of four of the small one's, so the nine weights fall together to
+    four for each of the four phases: under half the multiplications, and the enlarged map is never made.
+    Its reflected border is the small map's own edge, repeated.
+    """
+
+    name: str
+    weight: Tensor
+    bias: Tensor
+
+    @cached_property
+    def _phases(self) -> tuple[Tensor, Tensor]:
+        """Weights (4 O, I, 2, 2) of the phases (even and odd rows, times columns), and their bias (4 O,)."""
+        rows = self.weight.new_tensor((((1, 0, 0), (0, 1, 1)), ((1, 1, 0), (0, 0, 1))), dtype=torch.float64)
+        phases = torch.einsum("pay,qbx,ocyx->pqocab", rows, rows, self.weight.double())
+        weight = phases.flatten(0, 2).to(self.weight.dtype)
+        return weight.contiguous(memory_format=torch.channels_last), self.bias.repeat(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, O, 2 H, 2 W) of ``x`` (B, I, H, W), channels last, after a ReLU."""
+        batch, _, height, width = x.shape
+        weight, bias = self._phases
+        made = F.conv2d(pad(x, ("replicate", "replicate")), weight, bias).relu_()
+        made = made.permute(0, 2, 3, 1).view(batch, height + 1, width + 1, 2, 2, -1)
+        result = made.new_empty((batch, height, 2, width, 2, made.shape[5]))
+        for row in (0, 1):
+            for column in (0, 1):
+                inside = made[:, row : row + height, column : column + width, row, column]
+                result[:, :, row, :, column].copy_(inside)
+        return result.view(batch, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)

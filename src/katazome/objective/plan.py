@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -49,9 +50,31 @@ class Leg:
     evaluations: int
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Protocol):
     """What is going to happen. ``memory`` in bytes (peak of the whole process), ``tile`` in px or None."""
+
+    @property
+    def legs(self) -> Sequence[Leg]:
+        """The stretches of the work."""
+
+    @property
+    def tile(self) -> int | None:
+        """Side of a tile's core, None for the whole picture at once."""
+
+    @property
+    def memory(self) -> int:
+        """Peak of the whole process."""
+
+    def seconds(self) -> float:
+        """Measure this machine's speed on a small picture and foretell the time of the whole work."""
+
+    def sentence(self, seconds: float | None = None) -> str:
+        """Say size, memory and, when given, time in one line."""
+
+
+@dataclass(frozen=True)
+class DescentPlan:
+    """The plan of a descent; see :class:`Plan`."""
 
     encoder: Encoder
     taps: tuple[str, ...]
@@ -62,7 +85,7 @@ class Plan:
     memory: int
 
     def seconds(self) -> float:
-        """Measure this machine's speed on a small picture and foretell the time of the whole work."""
+        """See :class:`Plan`."""
         used = {leg.dtype for leg in self.legs}
         speeds = {dtype: seconds_per_pixel(self.encoder, self.taps, dtype) for dtype in used}
         return WARM_UP_SECONDS + sum(
@@ -150,7 +173,7 @@ def foretell(
     octaves: int,
     tile: int | None,
     history: int,
-) -> Plan:
+) -> DescentPlan:
     """Return the plan of a descent over ``legs`` with ``history`` pictures of optimiser memory pairs."""
     peak = 0
     for leg in legs:
@@ -159,7 +182,7 @@ def foretell(
         targets = 2 * leg.height * leg.width * _target_bytes(leg.dtype)
         peak = max(peak, _held(leg.height, leg.width, history) + _WORK_BYTES[leg.dtype] * area + targets)
     memory = resident_memory() + _weight_bytes(encoder, taps, legs) + peak
-    return Plan(encoder, tuple(taps), tuple(legs), octaves, tile, history, memory)
+    return DescentPlan(encoder, tuple(taps), tuple(legs), octaves, tile, history, memory)
 
 
 def _held(height: int, width: int, history: int) -> int:

@@ -20,7 +20,7 @@ from torch import Tensor
 from katazome.device import exact_dtype, trim_heap
 from katazome.losses.base import Features, Loss, PixelLoss, Sums, Window
 from katazome.networks.vgg import Encoder, tap
-from katazome.objective.tiles import Tile, tiles
+from katazome.objective.tiles import Tile, halo, tiles
 from katazome.pictures.composite import composite
 
 
@@ -134,7 +134,7 @@ class Objective:
                 for total, share in zip(
                     totals, _shares(self.encoder, tile.cut(picture), tile, losses), strict=True
                 ):
-                    _add(total, share)
+                    add(total, share)
         values, pulls = _derivatives(losses, totals)
         gradient = torch.zeros_like(picture)
         for tile in grid:
@@ -156,7 +156,7 @@ def gather(encoder: Encoder, picture: Tensor, statistics: Statistics, tile: int 
     with torch.no_grad():
         for t in _grid(encoder, picture, statistics.taps, tile):
             features = _core_features(encoder, t.cut(picture), t, statistics.taps)
-            _add(total, statistics.partial(features, t.core))
+            add(total, statistics.partial(features, t.core))
     return total
 
 
@@ -179,6 +179,24 @@ def feature_maps(
     return maps
 
 
+def features_in(encoder: Encoder, picture: Tensor, name: str, window: Window) -> Tensor:
+    """Return a window's part of the feature map (1, C, h, w) of a picture, without encoding the rest of it.
+
+    The window's edges lie on multiples of :data:`katazome.objective.tiles.ALIGNMENT`, or at the border.
+    """
+    rim = halo([name])
+    height, width = picture.shape[2:]
+    outer = Window(
+        max(0, window.top - rim),
+        min(height, window.bottom + rim),
+        max(0, window.left - rim),
+        min(width, window.right + rim),
+    )
+    with torch.no_grad():
+        tile = Tile(window, outer)
+        return tile.core_of(encoder(tile.cut(picture), [name])[name], name)
+
+
 def _grid(encoder: Encoder, picture: Tensor, taps: Sequence[str], tile: int | None) -> list[Tile]:
     rows, columns = encoder.settings.padding
     wrap = (rows == "circular", columns == "circular")
@@ -195,7 +213,8 @@ def _shares(encoder: Encoder, picture: Tensor, tile: Tile, losses: Sequence[Loss
     return [loss.partial(features, tile.core) for loss in losses]
 
 
-def _add(total: Sums, share: Mapping[str, Tensor]) -> None:
+def add(total: Sums, share: Mapping[str, Tensor]) -> None:
+    """Add a window's share to the total, name by name."""
     for name, value in share.items():
         total[name] = total[name] + value if name in total else value
 

@@ -34,6 +34,7 @@ from katazome.faces.known import KnownFaces, known_faces
 from katazome.jobs.manifest import Case, Figures, Manifest
 from katazome.methods.attribute import Edit
 from katazome.methods.attribute_options import AttributeOptions
+from katazome.methods.base import Descent
 from katazome.networks.classifier import Classifier
 from katazome.networks.faces import FaceNetworks
 from katazome.pictures.composite import composite
@@ -275,12 +276,14 @@ class AttributeStudy:
             soft = frame.lifted(oval(direction.side), size).clamp(0, 1)
             bare = bare.clamp(0, 1)
             return bare, composite(bare, picture.pixels, soft)
-        *_, last = descend(work.task.problem, work.task.walk, work.task.optimiser)
+        task = work.task
+        assert isinstance(task, Descent)
+        *_, last = descend(task.problem, task.walk, task.optimiser)
         made = last.picture
-        assert isinstance(work.task.problem, Edit)
-        repaired = work.task.problem.repaired(made).cpu()
+        assert isinstance(task.problem, Edit)
+        repaired = task.problem.repaired(made).cpu()
         bare = (picture.pixels + frame.lifted(repaired - square, size)).clamp(0, 1)
-        return bare, work.task.finish(made)[:, :3].cpu()
+        return bare, task.finish(made)[:, :3].cpu()
 
 
 def _draw(text: str) -> float:

@@ -27,6 +27,7 @@ from katazome.api import Session
 from katazome.filters.select import chosen_of, words_of
 from katazome.jobs.manifest import Case, Figures, Manifest
 from katazome.losses.style import Look, LookStatistics, gram_loss
+from katazome.methods.base import Descent
 from katazome.methods.options import STYLE_LAYERS
 from katazome.objective.whole import gather
 from katazome.pictures.composite import composite
@@ -137,8 +138,10 @@ class FilterStudy:
         elif way.endswith("(true mask)"):
             options |= {"where": Region.mask(true), "guides": "inside" if "inside" in way else "simple"}
         work = self.session.prepare(picture, [style], size=self.size, iterations=self.iterations, **options)
-        bare = list(replace(work.task, finish=torch.clone).steps())[-1].picture  # before it is composited
-        made = work.task.finish(bare)[:, :3]
+        task = work.task
+        assert isinstance(task, Descent)
+        bare = list(replace(task, finish=torch.clone).steps())[-1].picture  # before it is composited
+        made = task.finish(bare)[:, :3]
         size = (made.shape[2], made.shape[3])
         content, mask = resize(read(picture).pixels, size), resize(true, size)
         if way == "cut-out":

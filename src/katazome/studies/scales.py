@@ -25,6 +25,7 @@ from torch import Tensor
 
 from katazome.api import Session, Work, drain
 from katazome.jobs.manifest import Figures
+from katazome.methods.base import Descent
 from katazome.methods.options import STYLE_LAYERS
 from katazome.methods.wiring import Wiring
 from katazome.pictures.read import Picture, read
@@ -139,9 +140,10 @@ class Study:
             content_weight=5.0,
             style_weight=100.0,
         )
-        problem = work.task.problem
-        assert isinstance(problem, Wiring)
-        quartered = replace(work, task=replace(work.task, problem=replace(problem, shrink=way)))
+        task = work.task
+        assert isinstance(task, Descent)
+        assert isinstance(task.problem, Wiring)
+        quartered = replace(work, task=replace(task, problem=replace(task.problem, shrink=way)))
         result = drain(quartered).tensor[:, :3]
         self._keep(f"quartering-{name.replace(' ', '-')}", result)
         picture = torch.rand(1, 1, 512, 512).requires_grad_()

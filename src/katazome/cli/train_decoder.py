@@ -1,0 +1,103 @@
+"""The command ``katazome train decoder``."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from katazome.cli import declare
+from katazome.cli.drive import INTERRUPTED, Interrupt
+from katazome.cli.settings import WithNetwork
+from katazome.cli.show import tell
+from katazome.cli.training import model_path, state_path, trained
+from katazome.collections.cache import known
+from katazome.collections.folders import Source, find
+from katazome.device import keep_heap, resolve_device
+from katazome.errors import OptionError
+from katazome.networks.vgg import Encoder
+from katazome.objective.plan import duration
+from katazome.options import option
+from katazome.training.steps.decoder import DecoderLesson, DecoderOptions, Squares, made, split
+
+_NAMED = 10
+_MEASURED = 100
+"""Pictures that are measured at the end, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderSettings(WithNetwork):
+    """A decoder to be trained."""
+
+    images: tuple[str, ...] = option(
+        (), help="Folder of pictures, with all folders below it; may be given several times", repeats=True
+    )
+    output: str | None = option(None, help="File of the decoder, *.safetensors", group="Output")
+    terms: str = option(
+        "not stated", help="On what terms the pictures are to be had; written into the file", group="Output"
+    )
+    limits: str = option(
+        "", help="What is known to fail, for those who use it; written into the file", group="Output"
+    )
+    overwrite: bool = option(False, help="Replace the decoder if it is there already", group="Output")
+
+
+def _decoder(**given: object) -> int:
+    settings = DecoderSettings.from_json(declare.values_of(DecoderSettings, given))
+    options = DecoderOptions.from_json(declare.values_of(DecoderOptions, given))
+    path = model_path(settings.output, overwrite=settings.overwrite)
+    if not settings.images:
+        raise OptionError("no pictures were named; give a folder of them by --images DIR")
+    device = resolve_device(settings.device)
+    learn, asked = split(find([Path(folder) for folder in settings.images]))
+    keep_heap()
+    quiet = settings.quiet
+    began = time.perf_counter()
+    with Interrupt(quiet=quiet, keeping="this step, then keeping what was learnt") as interrupt:
+        encoder = Encoder(settings.network(), device=device)
+        squares = Squares(learn, options.side)
+        lesson = DecoderLesson(encoder, squares, options)
+        header = {
+            "options": options.to_json(),
+            "network": encoder.weights.sha256,
+            "pictures": _digest(learn),
+        }
+        seconds = trained(lesson, options, path, header, interrupt, quiet=quiet)
+        if seconds is None:
+            return INTERRUPTED
+    held = Squares(asked, options.side)
+    losses = lesson.measure(held.middles(_MEASURED))
+    _tell_skipped({**squares.skipped, **held.skipped}, quiet=quiet)
+    facts = {
+        "data": dict(Counter(source.folder.name for source in (*learn, *asked))),
+        "terms": settings.terms,
+        "limits": settings.limits,
+        "seconds": round(seconds),
+        "losses": {name: round(value, 4) for name, value in losses.items()},
+    }
+    made(lesson, encoder, options, facts).write(path)
+    state_path(path).unlink(missing_ok=True)
+    tell(
+        f"{path}: {options.layer} from {len(learn)} pictures, after {duration(time.perf_counter() - began)}; "
+        f"on pictures held out the pixels are off by {losses['pixels']:.3f} (RMS of 0..1), "
+        f"the features by {losses['features']:.0%}",
+        quiet=quiet,
+    )
+    return 0
+
+
+def _digest(sources: list[Source]) -> str:
+    return hashlib.sha256("\n".join(known(s) for s in sources).encode()).hexdigest()[:16]
+
+
+def _tell_skipped(skipped: Mapping[Source, str], *, quiet: bool) -> None:
+    for reason in list(skipped.values())[:_NAMED]:
+        tell(f"skipped: {reason}", quiet=quiet)
+    if len(skipped) > _NAMED:
+        tell(f"skipped: {len(skipped) - _NAMED} more", quiet=quiet)
+
+
+decoder = declare.command(_decoder, [], {"": DecoderSettings, "decoder": DecoderOptions})

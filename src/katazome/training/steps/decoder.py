@@ -1,0 +1,280 @@
+"""Learning a decoder: from what VGG-19 sees at one layer back to the picture, on any photographs.
+
+A step cuts squares out of pictures, encodes them, decodes that, and encodes the result again: pixels shall be
+the same, and features too. Source: Li et al., "Universal style transfer via feature transforms", NIPS 2017,
+eq. 1. Departures: both errors are relative, to what the pixels and the features vary by themselves, so that
+one weight between them means the same at every layer; and the decoder does not begin at random but as the
+least-squares inverse of the network, convolution by convolution.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from katazome.collections.folders import Source
+from katazome.device import generator
+from katazome.errors import KatazomeError, PictureError
+from katazome.networks.decoders import LAYERS, DecoderWeights, Facts, enlarges, mirrored
+from katazome.networks.vgg import Encoder
+from katazome.options import option
+from katazome.pictures.composite import composite
+from katazome.pictures.read import read
+from katazome.pictures.resize import resize
+from katazome.training.trainer import TrainingOptions
+
+HELD_OUT = 20
+"""Every twentieth picture is not learnt from, but measured at the end."""
+
+_LARGER = 2
+"""Pictures are made no smaller than so many sides of a square, where they are large enough."""
+
+_KEPT_BYTES = 1 << 29
+"""So much of what was decoded is kept for the next time."""
+
+
+_FITTED = 96
+"""Squares that the beginning is fitted on."""
+
+_POSITIONS = 8
+"""Positions for each number that is fitted, at most."""
+
+_TOGETHER = 4096
+_RIDGE = 1e-5
+"""Added to the diagonal of the normal equations, over its mean."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderOptions(TrainingOptions):
+    """How a decoder is trained."""
+
+    level: int = option(3, help="Level: 1 for relu1_1 to 4 for relu4_1", low=1, high=4, group="Look")
+    side: int = option(
+        96, help="Side of the squares that are cut out", unit="px", low=32, high=1024, group="Look"
+    )
+    feature_weight: float = option(
+        1.0, help="Weight of the features' relative error, against 1 for the pixels'", low=0, group="Weights"
+    )
+    steps: int = option(2000, help="Steps of training", low=1, group="Work")
+    batch: int = option(8, help="Squares in a step", low=1, group="Work")
+
+    @property
+    def layer(self) -> str:
+        """The tap that is decoded."""
+        return LAYERS[self.level - 1]
+
+
+class Mirror(nn.Module):
+    """A decoder that can learn; the same chain as :class:`katazome.networks.decoders.Decoder`."""
+
+    def __init__(self, encoder: Encoder, layer: str) -> None:
+        super().__init__()
+        self.names = mirrored(layer)
+        pairs = [encoder.weights.convs[name][0].shape[:2] for name in self.names]
+        self.convs = nn.ModuleDict(
+            {name: nn.Conv2d(o, i, 3) for name, (o, i) in zip(self.names, pairs, strict=True)}
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return pictures (B, 3, H, W) of features (B, C, h, w), not clipped."""
+        x = features
+        for name in self.names:
+            x = self.convs[name](_prepared(x, name))
+            x = x if name == self.names[-1] else x.relu()
+        return x
+
+    def invert(self, encoder: Encoder, pixels: Tensor, draw: torch.Generator) -> None:
+        """Begin as the least-squares inverse: each convolution gives back what the one it mirrors was given.
+
+        ``pixels`` (B, 3, H, W) are pictures to fit it on. One after the other is fitted to what the ones
+        before it make. From a random beginning the deep ones mostly learn nothing in a thousand steps.
+        """
+        wanted = {name: _before(name) for name in self.names}
+        layers = [self.names[0].replace("conv", "relu"), *(t for t in wanted.values() if t is not None)]
+        with torch.no_grad():
+            known = {name: f.float() for name, f in encoder(pixels, layers).items()}
+            x = known[layers[0]]
+            for name in self.names:
+                conv, before = self.convs[name], wanted[name]
+                assert isinstance(conv, nn.Conv2d)
+                x = _prepared(x, name)
+                _fit(conv, x, pixels if before is None else known[before], draw)
+                x = conv(x).relu()
+
+    def weights(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return what was learnt, by the convolutions' names."""
+        state = self.state_dict()
+        return {n: (state[f"convs.{n}.weight"], state[f"convs.{n}.bias"]) for n in self.names}
+
+
+def _prepared(x: Tensor, name: str) -> Tensor:
+    """Return what a mirrored convolution is given: enlarged where it must be, its border reflected."""
+    x = F.interpolate(x, scale_factor=2, mode="nearest") if enlarges(name) else x
+    return F.pad(x, (1, 1, 1, 1), mode="reflect")
+
+
+def _before(name: str) -> str | None:
+    """Return the tap that the encoder's convolution is given, None for the picture."""
+    block, index = int(name[4]), int(name[-1])
+    if index > 1:
+        return f"relu{block}_{index - 1}"
+    return f"pool{block - 1}" if block > 1 else None
+
+
+def _fit(conv: nn.Conv2d, x: Tensor, target: Tensor, draw: torch.Generator) -> None:
+    """Set a convolution to the ridge regression of ``target`` (B, O, H, W) on ``x``, padded."""
+    batch, _, height, width = target.shape
+    inputs = x.shape[1] * 9 + 1
+    chosen = torch.randperm(batch * height * width, generator=draw)[: _POSITIONS * inputs].to(x.device)
+    product = x.new_zeros((inputs, inputs + target.shape[1]))
+    for places in torch.split(chosen, _TOGETHER):
+        picture, rest = places // (height * width), places % (height * width)
+        row, column = rest // width, rest % width
+        patches = [x[picture, :, row + i, column + j] for i in range(3) for j in range(3)]
+        given = torch.cat([*patches, x.new_ones(len(places), 1)], 1)
+        product += given.t() @ torch.cat([given, target[picture, :, row, column]], 1)
+    normal, right = torch.split(product.double(), [inputs, target.shape[1]], 1)
+    normal.diagonal().add_(_RIDGE * float(normal.diagonal().mean()))
+    found = torch.linalg.solve(normal, right).to(x)
+    weight = found[:-1].view(3, 3, x.shape[1], -1).permute(3, 2, 0, 1)
+    conv.weight.copy_(weight)
+    assert conv.bias is not None
+    conv.bias.copy_(found[-1])
+
+
+class Squares:
+    """Squares cut out of pictures by chance; what cannot be read is passed over and noted in ``skipped``."""
+
+    def __init__(self, sources: Sequence[Source], side: int, workers: int = 2) -> None:
+        self.skipped: dict[Source, str] = {}
+        self._sources, self._side = tuple(sources), side
+        self._kept: dict[Source, Tensor] = {}
+        self._room = _KEPT_BYTES
+        self._pool = ThreadPoolExecutor(workers, "katazome-decode")
+
+    def draw(self, count: int, draw: torch.Generator) -> Tensor:
+        """Return ``count`` squares (count, 3, side, side), sRGB in [0, 1], half of them mirrored.
+
+        Raises :class:`PictureError` when no picture can be read.
+        """
+        first = torch.randint(len(self._sources), (count,), generator=draw).tolist()
+        chances = torch.rand(count, 3, generator=draw).tolist()
+        pictures = self._pool.map(self._from, first)
+        return torch.stack([self._square(p, c) for p, c in zip(pictures, chances, strict=True)])
+
+    def middles(self, most: int) -> list[Tensor]:
+        """Return the squares (3, side, side) in the middle of the first readable pictures."""
+        found: list[Tensor] = []
+        for source in self._sources:
+            picture = self._read(source) if len(found) < most else None
+            if picture is not None:
+                found.append(self._square(picture, (0.5, 0.5, 1.0)))
+        return found
+
+    def _from(self, number: int) -> Tensor:
+        """Return a picture (3, H, W), bytes: the one of a number, or the next that can be read."""
+        for step in range(len(self._sources)):
+            picture = self._read(self._sources[(number + step) % len(self._sources)])
+            if picture is not None:
+                return picture
+        raise PictureError("no picture of the folders can be read")
+
+    def _read(self, source: Source) -> Tensor | None:
+        if source in self._kept or source in self.skipped:
+            return self._kept.get(source)
+        try:
+            picture = read(source.path, longest=4 * self._side)
+            pixels = picture.pixels
+            if picture.alpha is not None:
+                pixels = composite(pixels, torch.ones_like(pixels), picture.alpha)
+        except KatazomeError as error:
+            self.skipped[source] = str(error)
+            return None
+        height, width = pixels.shape[2:]
+        shorter = min(height, width)
+        wanted = max(self._side, min(shorter, _LARGER * self._side))
+        size = (max(wanted, round(height * wanted / shorter)), max(wanted, round(width * wanted / shorter)))
+        small = (resize(pixels, size)[0] * 255).round().to(torch.uint8)
+        if small.numel() <= self._room:
+            self._room -= small.numel()
+            self._kept[source] = small
+        return small
+
+    def _square(self, picture: Tensor, chance: Sequence[float]) -> Tensor:
+        side = self._side
+        top, left = (
+            min(int(c * (s - side + 1)), s - side) for c, s in zip(chance, picture.shape[1:], strict=False)
+        )
+        square = picture[:, top : top + side, left : left + side].float() / 255
+        return square.flip(2) if chance[2] < 0.5 else square
+
+
+class DecoderLesson:
+    """A decoder that learns from squares; see :class:`katazome.training.trainer.Lesson`."""
+
+    def __init__(self, encoder: Encoder, squares: Squares, options: DecoderOptions) -> None:
+        self._encoder, self._squares, self._options = encoder, squares, options
+        with torch.random.fork_rng():
+            torch.manual_seed(options.seed)
+            self.module = Mirror(encoder, options.layer).to(encoder.device)
+        draw = generator(options.seed)
+        self.module.invert(encoder, squares.draw(_FITTED, draw).to(encoder.device), draw)
+
+    def terms(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:  # noqa: ARG002
+        """Relative squared errors of pixels and features."""
+        pixels = self._squares.draw(self._options.batch, draw).to(self._encoder.device)
+        of_pixels, of_features = self._errors(pixels)
+        return {"pixels": of_pixels, "features": self._options.feature_weight * of_features}
+
+    def measure(self, squares: Sequence[Tensor]) -> dict[str, float]:
+        """Return mean errors of squares (3, side, side): of ``pixels`` (RMS), of ``features`` (relative)."""
+        rms, relative = [], []
+        with torch.no_grad():
+            for square in squares:
+                pixels = square[None].to(self._encoder.device)
+                of_pixels, of_features = self._errors(pixels)
+                rms.append(float((of_pixels * pixels.var()).sqrt()))
+                relative.append(float(of_features.sqrt()))
+        count = max(1, len(squares))
+        return {"pixels": sum(rms) / count, "features": sum(relative) / count}
+
+    def _errors(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        layer = self._options.layer
+        with torch.no_grad():
+            features = self._encoder(pixels, [layer])[layer].float()
+        made = self.module(features)
+        again = self._encoder(made, [layer])[layer].float()
+        of_pixels = (made - pixels).square().mean() / pixels.var().clamp_min(1e-3)
+        return of_pixels, (again - features).square().mean() / features.var().clamp_min(1e-3)
+
+
+def split(sources: Sequence[Source]) -> tuple[list[Source], list[Source]]:
+    """Return the pictures to learn from and those that are measured at the end, told apart by their names.
+
+    Raises :class:`PictureError` for fewer than two.
+    """
+    if len(sources) < 2:
+        raise PictureError("there is one picture; a decoder learns from many, and is measured on others")
+    drawn = sorted(sources, key=lambda s: hashlib.sha256(s.name.encode()).hexdigest())
+    held = max(1, len(drawn) // HELD_OUT)
+    return drawn[held:], drawn[:held]
+
+
+def made(
+    lesson: DecoderLesson,
+    encoder: Encoder,
+    options: DecoderOptions,
+    facts: Mapping[str, Any],
+) -> DecoderWeights:
+    """Return the decoder that was learnt, with what its file says of it."""
+    trunk = {"name": encoder.weights.name, "sha256": encoder.weights.sha256}
+    whole = Facts(layer=options.layer, trunk=trunk, options=options.to_json(), **facts)
+    convs = {n: (w.cpu(), b.cpu()) for n, (w, b) in lesson.module.weights().items()}
+    return DecoderWeights(name=f"decoder-{options.layer}", sha256="", facts=whole, convs=convs)

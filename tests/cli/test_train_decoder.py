@@ -1,0 +1,146 @@
+"""The command that trains a decoder, on the tiny network: the file, going on, its use, what cannot be."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import katazome as package
+from katazome.cli import training
+from katazome.networks.decoders import open_decoder
+from katazome.training.trainer import TrainingStep, train
+from tests.cli.conftest import files
+
+Katazome = Callable[..., int]
+QUICK = ("--level", "2", "--side", "32", "--batch", "4", "--steps", "60", "--learning-rate", "0.005")
+
+
+@pytest.fixture
+def photos(folder: Path) -> Path:
+    """Eleven pictures, one of them in colours and stripes below a folder, and one that is none."""
+    inside = folder / "in" / "more"
+    inside.mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    for number in range(11):
+        coarse = draw.integers(0, 255, (6, 7, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((60, 50)).save(inside / f"{number}.png")
+    (inside / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    return folder / "in"
+
+
+def test_a_decoder_and_its_use(photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("train", "decoder", "--images", photos, "-o", "d.safetensors", *QUICK, "--terms", "drawn")
+    assert katazome(*given) == 0
+    told = capsys.readouterr().err
+    assert "skipped: " in told
+    assert "broken.jpg" in told
+    assert "d.safetensors: relu2_1 from 11 pictures, after " in told
+    made = open_decoder(Path("d.safetensors"))
+    assert made.facts.terms == "drawn"
+    assert made.facts.data == {"in": 12}
+    assert made.facts.trunk["name"] == "tiny"
+    assert set(made.facts.losses) == {"pixels", "features"}
+    with Path("d.safetensors.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    terms = [sum(float(row[term]) for term in ("pixels", "features")) for row in rows]
+    assert sum(terms[-5:]) < sum(terms[:5])
+    assert "d.safetensors.checkpoint" not in files()
+    assert katazome(*given) == 1
+    assert "is there already" in capsys.readouterr().err
+    # and its use: the tiny network has no other decoder
+    stylized = ("stylize", "photo.jpg", "painting.jpg", "--method", "wct", "--size", "64", "-o", "o.png")
+    assert katazome(*stylized, "--decoders", "d.safetensors") == 2
+    assert "adain-decoder reads the network vgg19, in use is tiny" in capsys.readouterr().err
+
+
+def test_it_goes_on_where_it_was(
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("train", "decoder", "--images", photos, *QUICK)
+    assert katazome(*given, "-o", "whole.safetensors") == 0
+
+    def ended(*arguments: Any) -> Iterator[TrainingStep]:
+        for step in train(*arguments):
+            yield step
+            if step.index == 17:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", ended)
+        patch.setattr(training, "SAVE_SECONDS", 0.0)
+        assert katazome(*given, "-o", "d.safetensors") == 130
+    assert "d.safetensors.checkpoint" in files()
+    capsys.readouterr()
+    assert katazome(*given, "-o", "d.safetensors", "--seed", "4") == 2
+    assert "is where other training stands (its options differ)" in capsys.readouterr().err
+    assert katazome(*given, "-o", "d.safetensors") == 0
+    assert "going on after step 17 of 60" in capsys.readouterr().err
+    whole, parts = (open_decoder(Path(f"{name}.safetensors")) for name in ("whole", "d"))
+    for name, pair in whole.convs.items():
+        for one, other in zip(pair, parts.convs[name], strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "told"),
+    [
+        ((), 2, "no file for the model was named"),
+        (("-o", "d.pt"), 2, "a model is a .safetensors file"),
+        (("-o", "nowhere/d.safetensors"), 1, "there is no folder 'nowhere'"),
+        (("-o", "d.safetensors"), 2, "no pictures were named"),
+        (("-o", "d.safetensors", "--images", "nowhere"), 2, "there is no folder 'nowhere'"),
+        (("-o", "d.safetensors", "--level", "5"), 2, "level is 5; it must be 1..4"),
+    ],
+)
+def test_what_cannot_be(
+    given: tuple[str, ...],
+    code: int,
+    told: str,
+    katazome: Katazome,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert katazome("train", "decoder", *given) == code
+    assert told in capsys.readouterr().err
+
+
+def test_pictures_of_which_none_can_be_read(
+    folder: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "in").mkdir()
+    (folder / "in/1.jpg").write_bytes(b"\xff\xd8\xff")
+    given = ("train", "decoder", "--images", "in", "-o", "d.safetensors", *QUICK)
+    assert katazome(*given) == 2
+    assert "there is one picture" in capsys.readouterr().err
+    (folder / "in/2.jpg").write_bytes(b"\xff\xd8\xff")
+    assert katazome(*given) == 2
+    assert "no picture of the folders can be read" in capsys.readouterr().err
+
+
+def test_instant_methods_with_decoders_of_ones_own(
+    katazome: Katazome, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from tests.tiny import tiny_decoders
+
+    given: list[str] = []
+    for weights in tiny_decoders():
+        weights.write(tmp_path / f"{weights.facts.layer}.safetensors")
+        given += ["--decoders", str(tmp_path / f"{weights.facts.layer}.safetensors")]
+    for method in ("adain", "wct"):
+        asked = ("stylize", "photo.jpg", "painting.jpg", "--method", method, "--size", "97", *given)
+        assert katazome(*asked, "--tile", "64", "-o", f"{method}.png") == 0
+        told = capsys.readouterr().err.splitlines()
+        assert told[0].startswith("97 x 78 px in one pass")
+        assert told[-1].startswith(f"{method}.png: 97 x 78 px after ")
+        recipe = package.read_recipe(f"{method}.png")
+        assert recipe is not None
+        assert [w.name for w in recipe.weights][:2] == ["tiny", "decoder-relu4_1"]
+        assert f"{method}.png.checkpoint" not in files()
+        assert katazome(*asked, "--plan") == 0
+        assert "in one pass" in capsys.readouterr().out
