@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
-from torch import Tensor
 
 import katazome.methods.adain
 import katazome.methods.attribute
@@ -38,9 +35,9 @@ from katazome.networks.seen import Seen
 from katazome.networks.vgg import Encoder
 from katazome.pictures.read import PictureLike, read
 from katazome.pictures.resize import parse_size
-from katazome.pictures.write import encode, to_image, write
 from katazome.placing import name_filters, name_model, places, read_canvas, read_inputs
-from katazome.recipe import Recipe, make_recipe
+from katazome.recipe import make_recipe
+from katazome.results import Record, Result, drain, record
 from katazome.statistics.direction import Direction
 from katazome.weights.flavours import VGGWeights, open_vgg
 from katazome.work import Work, decided, on_device, stored, stored_direction, stored_model
@@ -67,52 +64,6 @@ DEFAULT_METHOD = "gatys"
 
 PREVIEW_SIZE = 256
 """Longest side (px) of a preview."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The figures of one step that has passed."""
-
-    scale: int
-    index: int
-    loss: float
-    terms: dict[str, float]
-    seconds: float
-    note: str
-
-
-@dataclass(frozen=True, repr=False)
-class Result:
-    """A finished picture, how it came about, and its recipe."""
-
-    tensor: Tensor
-    """(1, 3, H, W), or 4 channels with alpha, sRGB in [0, 1], on the CPU."""
-    steps: tuple[Record, ...]
-    recipe: Recipe
-
-    @property
-    def image(self) -> Image.Image:
-        """The picture as an 8-bit Pillow image."""
-        return to_image(self.tensor)
-
-    def save(
-        self,
-        target: str | os.PathLike[str],
-        *,
-        depth: int = 8,
-        overwrite: bool = False,
-        with_recipe: bool = True,
-    ) -> None:
-        """Write the picture; the format is the suffix's. See :func:`katazome.pictures.write.write`."""
-        metadata = self.recipe.to_xmp() if with_recipe else None
-        write(self.tensor, target, depth=depth, metadata=metadata, overwrite=overwrite)
-
-    def __repr__(self) -> str:
-        height, width = self.tensor.shape[2:]
-        return f"<Result {width} x {height} px, {len(self.steps)} steps>"
-
-    def _repr_png_(self) -> bytes:
-        return encode(self.tensor, "png")
 
 
 class Session:
@@ -327,23 +278,6 @@ def _preview_size(inputs: Inputs, options: PictureOptions) -> str:
     height, width = parse_size(options.size, native)
     factor = min(1.0, PREVIEW_SIZE / max(height, width))
     return f"{max(1, round(width * factor))}x{max(1, round(height * factor))}"
-
-
-def drain(work: Work, resume: Checkpoint | None = None) -> Result:
-    """Run a piece of work to its end."""
-    records: list[Record] = []
-    picture: Tensor | None = None
-    for step in work.steps(resume):
-        records.append(record(step))
-        if step.last:
-            picture = step.picture
-    assert picture is not None
-    return Result(picture.cpu(), tuple(records), work.recipe)
-
-
-def record(step: Step) -> Record:
-    """Return a step's figures."""
-    return Record(step.scale, step.index, step.loss, step.terms, step.seconds, step.note)
 
 
 def stylize(
