@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from katazome.collections.cache import BATCH, FeatureCache, Features, Progress
+from katazome.collections.cache import BATCH, FeatureCache, Features, Progress, drained
 from katazome.collections.folders import Source, classes_in, find
 from katazome.collections.names import called
 from katazome.errors import OutputError, PictureError
@@ -129,6 +129,17 @@ def test_a_place_written_twice_belongs_to_the_last(tmp_path: Path, sources: tupl
     found, _ = filled(cache, sources)
     expected, _ = filled(FeatureCache({}, 32, (3,), Counted(), tmp_path / "anew"), sources)
     assert torch.equal(found.rows(range(11)), expected.rows(range(11)))
+
+
+def test_two_fill_one_cache_without_waiting(tmp_path: Path, sources: tuple[Source, ...]) -> None:
+    cache = FeatureCache({}, 32, (3,), Counted(), tmp_path / "kept")
+    work = cache.fill(sources, workers=1)
+    next(work)
+    other, _ = filled(FeatureCache({}, 32, (3,), Counted(), tmp_path / "kept"), sources[::-1])
+    found = drained(work)
+    expected, _ = filled(FeatureCache({}, 32, (3,), Counted(), tmp_path / "anew"), sources)
+    assert torch.equal(found.rows(range(11)), expected.rows(range(11)))
+    assert torch.equal(other.rows(range(11)), expected.rows(range(11)[::-1]))
 
 
 def test_pictures_that_cannot_be_read_are_named(tmp_path: Path) -> None:

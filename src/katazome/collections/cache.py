@@ -111,8 +111,7 @@ class FeatureCache:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock"):
-                skipped = yield from self._fill(sources, workers or max(1, min(8, (os.cpu_count() or 2) - 1)))
+            skipped = yield from self._fill(sources, workers or max(1, min(8, (os.cpu_count() or 2) - 1)))
         except OSError as error:
             raise OutputError(
                 f"the features cannot be kept in {self.folder} ({error.strerror}); make room, or name "
@@ -137,24 +136,28 @@ class FeatureCache:
             if number < len(missing) and len(waiting) < BATCH:
                 continue
             if waiting:
-                first = max(index.values(), default=-1) + 1
-                self._append(waiting, first)
-                index |= {name: first + n for n, (name, _) in enumerate(waiting)}
+                self._append(waiting)
                 waiting = []
             yield Progress(done + number, len(sources))
         return skipped
 
-    def _append(self, waiting: Sequence[tuple[str, Tensor]], first: int) -> None:
+    def _append(self, waiting: Sequence[tuple[str, Tensor]]) -> None:
         with torch.no_grad():
             made = self.compute(torch.cat([pixels for _, pixels in waiting]))
         rows = made.float().cpu().reshape(len(waiting), *self.shape).numpy().astype(np.float16)
+        # Locked for this alone: another program that fills the same cache need not wait for all of ours.
+        with FileLock(self.folder / ".lock"):
+            self._write(rows, [name for name, _ in waiting])
+
+    def _write(self, rows: NDArray[np.float16], names: Sequence[str]) -> None:
+        first = max(self._index().values(), default=-1) + 1
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
             file.seek(first * self._bytes)  # over what a kill left unnamed
             file.write(rows.tobytes())
             file.flush()
             os.fsync(file.fileno())
         # Begun on a new line: a kill may have left half of one.
-        lines = [json.dumps([first + n, name]) for n, (name, _) in enumerate(waiting)]
+        lines = [json.dumps([first + n, name]) for n, name in enumerate(names)]
         with self._lines.open("a", encoding="utf-8") as file_of_lines:
             file_of_lines.write("\n" + "\n".join(lines) + "\n")
 
