@@ -85,6 +85,18 @@ def test_what_cannot_be(
     assert not Path("out.png").exists()
 
 
+def test_a_result_in_the_way_is_said_before_a_look_is_chosen(
+    looks: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("out.png").write_bytes(b"mine")
+    given = ("material", "photo.jpg", "--where", "mask:left.png", "--to", "stone", "--looks", looks, *QUICK)
+    assert katazome(*given) == 1
+    told = capsys.readouterr().err
+    assert "'out.png' is there already" in told
+    assert "looks seen" not in told
+    assert Path("out.png").read_bytes() == b"mine"
+
+
 def test_the_most_typical_is_in_the_middle() -> None:
     vectors = torch.tensor([[0.0, 0.0], [1.0, 100.0], [2.0, 210.0], [9.0, 120.0]])
     assert by_typicality(vectors)[0] == 1

@@ -130,3 +130,15 @@ def test_models_that_are_none(classes: Path, katazome: Katazome, capsys: pytest.
     Path("bad.safetensors").write_bytes(b"nothing of the kind")
     assert katazome(*where, "--model", "bad.safetensors") == 2
     assert "bad.safetensors is no model of materials" in capsys.readouterr().err
+
+
+def test_options_are_spelt_as_in_the_other_commands(
+    classes: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("train", "segmenter", "--images", classes, "-o", "m.safetensors", *QUICK)
+    assert katazome(*given, "--accel", "abacus") == 2
+    assert "abacus" in capsys.readouterr().err
+    assert katazome(*given, "--weight-decay", "-1") == 2
+    assert "--weight-decay is -1" in capsys.readouterr().err
+    assert katazome("filters", "rank", "--images", classes, "-o", "rank", "--accel", "abacus") == 2
+    assert "abacus" in capsys.readouterr().err

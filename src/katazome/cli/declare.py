@@ -35,6 +35,8 @@ _NO = {"0", "false", "no", "off"}
 Classes = Mapping[str, type[Options]]
 """Option classes by whose they are: a method's name, or an empty string for the command's own."""
 
+_CLASSES: dict[Callable[..., int], Classes] = {}
+
 
 def flag_of(name: str) -> str:
     """Return an option's name on the command line: of ``from_`` it is ``--from``."""
@@ -130,6 +132,7 @@ def command(
     keywords = [_parameter(o, methods, (more_help or {}).get(o.name, "")) for o in options.values()]
     called.__signature__ = inspect.Signature([*positional, *keywords])  # type: ignore[attr-defined]
     called.__name__ = called.__qualname__ = body.__name__
+    _CLASSES[called] = classes
     return called
 
 
@@ -137,6 +140,11 @@ def _unmarked(value: Any) -> Any:
     if isinstance(value, list):
         return [_unmarked(item) for item in value]
     return "-" if value == STREAM else value
+
+
+def classes_of(made: Callable[..., int]) -> Classes:
+    """Return the option classes that :func:`command` was given for a command."""
+    return _CLASSES[made]
 
 
 def argument(name: str, text: str, *, several: bool = False) -> inspect.Parameter:

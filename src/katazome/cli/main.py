@@ -6,6 +6,7 @@ start without torch.
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError
 
 from katazome import __version__
-from katazome.cli.declare import STREAM, aliases, rewrite, spelled
+from katazome.cli.declare import STREAM, Classes, aliases, classes_of, declared, rewrite, spelled
 from katazome.errors import KatazomeError, OptionError, nearest, sentence
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -151,7 +152,21 @@ _COMMANDS = (
     "weights",
     "study",
 )
-_OPTIONED = ("stylize", "material", "attribute", "texture", "resume", "replay", "batch")
+_OPTIONED = {
+    ("stylize",): "stylize:stylize",
+    ("material",): "material:material",
+    ("attribute",): "attribute:attribute",
+    ("texture",): "stylize:texture",
+    ("resume",): "stylize:resume",
+    ("replay",): "replay:replay",
+    ("batch",): "batch:batch",
+    ("filters", "rank"): "filters_rank:rank",
+    ("filters", "show"): "filters_show:show",
+    ("filters", "select"): "filters_select:select",
+    ("train", "segmenter"): "train_segmenter:segmenter",
+}
+"""Commands whose options are declared by option classes, and where they stand."""
+
 _STREAMED = ("segment", "info", "compare")  # they take - too
 _FLAGS = ("--help", "-h", "--version")
 
@@ -194,14 +209,23 @@ def _run(arguments: list[str]) -> int:
     if first not in (*_COMMANDS, *_FLAGS):
         kind, known = ("option", _FLAGS) if first.startswith("-") else ("command", _COMMANDS)
         raise OptionError(f"there is no {kind} '{first}'{nearest(first, known)} (known: {', '.join(known)})")
-    if first in _OPTIONED:
-        from katazome.cli.stylize import CLASSES
-
-        arguments = [first, *rewrite(arguments[1:], aliases(CLASSES[first]))]
+    if words := _optioned(arguments):
+        arguments = [*words, *rewrite(arguments[len(words) :], aliases(_classes(words)))]
     elif first in _STREAMED:
         arguments = [first, *rewrite(arguments[1:], {})]
     code = app(arguments)
     return code if isinstance(code, int) else 0
+
+
+def _optioned(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the words at the beginning that name a command with declared options; none where none do."""
+    starts = (tuple(arguments[:count]) for count in (1, 2))
+    return next((words for words in starts if words in _OPTIONED), ())
+
+
+def _classes(words: tuple[str, ...]) -> Classes:
+    module, _, name = _OPTIONED[words].partition(":")
+    return classes_of(getattr(importlib.import_module(f"katazome.cli.{module}"), name))
 
 
 def _sentence(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
@@ -209,11 +233,8 @@ def _sentence(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
         text = " ".join(str(error).split()).replace(STREAM, "-")
         command = next((a for a in arguments if a in _COMMANDS), "")
         return f"{text} See: {' '.join(('katazome', command)).strip()} --help", USAGE
-    if isinstance(error, OptionError) and arguments and arguments[0] in _OPTIONED:
-        from katazome.cli.declare import declared
-        from katazome.cli.stylize import CLASSES
-
-        return spelled(str(error), declared(CLASSES[arguments[0]])), error.exit_code
+    if isinstance(error, OptionError) and (words := _optioned(arguments)):
+        return spelled(str(error), declared(_classes(words))), error.exit_code
     return sentence(error), error.exit_code if isinstance(error, KatazomeError) else FAILED
 
 

@@ -8,7 +8,7 @@ from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.settings import MaterialSettings
 from katazome.cli.show import counted, tell
-from katazome.cli.stylize import CLASSES, make
+from katazome.cli.stylize import CLASSES, check_output, make
 from katazome.device import keep_heap, resolve_device
 from katazome.looks import check_place, look_of
 from katazome.methods.base import get_method
@@ -18,6 +18,8 @@ from katazome.networks.vgg import Encoder
 def _material(content: str, **given: Any) -> int:
     settings = MaterialSettings.from_json(declare.values_of(MaterialSettings, given))
     check_place(given.get("from_") or "", given.get("where"))
+    if settings.output is not None and not settings.plan:
+        check_output(settings.output, settings)  # to choose a look may take minutes
 
     def encoder() -> Encoder:
         keep_heap()
