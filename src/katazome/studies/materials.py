@@ -12,6 +12,7 @@ Three ways to (4): ``pasted``, the source's (picture 2 inside the segmentation, 
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,24 +122,25 @@ class MaterialStudy:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """All cases: every content with every look of every material."""
+        """All cases: every content with every look of every material, the most typical looks first."""
         cases = []
-        for content in self.contents:
-            for material, looks in self._typical.items():
-                for number, look in enumerate(looks):
-                    values = {
-                        "content": content.name,
-                        "from": content.material,
-                        "to": material,
-                        "look": sha256_of(look)[:12],
-                        "number": number,
-                        "model": self.model.sha256[:12],
-                        "judge": self.judge.sha256[:12],
-                        "mask": sha256_of(content.mask)[:12],
-                        "size": self.size,
-                        "iterations": self.iterations,
-                    }
-                    cases.append(Case(f"{content.name}-{material}-{number}", values))
+        for number in range(self.styles):
+            for content, material in itertools.product(self.contents, self._typical):
+                if number >= len(self._typical[material]):
+                    continue
+                values = {
+                    "content": content.name,
+                    "from": content.material,
+                    "to": material,
+                    "look": sha256_of(self._typical[material][number])[:12],
+                    "number": number,
+                    "model": self.model.sha256[:12],
+                    "judge": self.judge.sha256[:12],
+                    "mask": sha256_of(content.mask)[:12],
+                    "size": self.size,
+                    "iterations": self.iterations,
+                }
+                cases.append(Case(f"{content.name}-{material}-{number}", values))
         return Manifest(self.folder / "cases", cases)
 
     @cached_property
