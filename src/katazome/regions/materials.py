@@ -20,8 +20,8 @@ from katazome.networks.vgg import CONVOLUTIONS
 from katazome.regions.evidence import Sight, located, presence
 from katazome.regions.refine import refined
 
-PRESENT = 0.15
-"""A material is there when its probability reaches this at some place and size."""
+PRESENT, PLACES = 0.1, 0.1
+"""A material is there when its probability reaches the first at so many of the places, as the second says."""
 
 LONGEST = 256
 """Longest side (px) at which a picture is looked at, times each of the scales."""
@@ -63,7 +63,7 @@ def material_map(segmenter: Segmenter, pixels: Tensor, word: str, name: str) -> 
     Raises :class:`RegionError` when there is none of it; it says what was seen instead.
     """
     number = class_called(segmenter, word)
-    seen = presence(sight_of(segmenter), pixels).amax(1)
+    seen = shown(segmenter, pixels)
     if float(seen[number]) < PRESENT:
         best = seen.topk(min(3, len(seen)))
         told = ", ".join(
@@ -77,10 +77,18 @@ def material_map(segmenter: Segmenter, pixels: Tensor, word: str, name: str) -> 
     return partition(segmenter, pixels, seen)[number]
 
 
+def shown(segmenter: Segmenter, pixels: Tensor) -> Tensor:
+    """Return how sure the segmenter is of each class at a tenth of all places at least: (K,).
+
+    The single surest place says little: at some place of most pictures nearly any class is seen.
+    """
+    return presence(sight_of(segmenter), pixels).quantile(1 - PLACES, 1)
+
+
 def partition(segmenter: Segmenter, pixels: Tensor, seen: Tensor) -> Mapping[int, Tensor]:
     """Return the maps (1, 1, H, W) of all classes that are there; together at most 1 at every pixel.
 
-    ``seen`` (K,) is the probability of each class where it is most so.
+    ``seen`` (K,) is what :func:`shown` returned.
     """
     sight = sight_of(segmenter)
     there = [n for n in range(len(seen)) if float(seen[n]) >= PRESENT]

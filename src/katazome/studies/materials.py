@@ -36,8 +36,8 @@ from katazome.pictures.read import read
 from katazome.pictures.resize import resize
 from katazome.pictures.sheet import sheet
 from katazome.pictures.write import write
-from katazome.regions.evidence import gradient, located, presence
-from katazome.regions.materials import class_called, partition, sight_of
+from katazome.regions.evidence import gradient, located
+from katazome.regions.materials import class_called, partition, shown, sight_of
 from katazome.regions.refine import refined
 from katazome.regions.region import Region
 from katazome.studies.judge import Judge
@@ -211,8 +211,9 @@ class MaterialStudy:
         return refined(pixels, located(sight_of(self.model), pixels, [number]))
 
     def _free(self, pixels: Tensor, number: int) -> Tensor:
-        seen = presence(sight_of(self.model), pixels).amax(1)
-        return partition(self.model, pixels, seen).get(number, torch.zeros_like(pixels[:, :1]))
+        return partition(self.model, pixels, shown(self.model, pixels)).get(
+            number, torch.zeros_like(pixels[:, :1])
+        )
 
 
 def _scored(found: Tensor, true: Tensor) -> dict[str, float]:
