@@ -21,6 +21,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     from katazome.weights import store
 
     home, weights = tmp_path_factory.mktemp("home"), store.home() / "weights"
+    weights.mkdir(parents=True, exist_ok=True)  # nothing may have been fetched yet
     (home / "weights").symlink_to(weights)
     monkeypatch.setenv("KATAZOME_HOME", str(home))
 
