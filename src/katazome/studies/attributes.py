@@ -30,6 +30,7 @@ from katazome.directions import Asked, chosen_of, difference, mean_of
 from katazome.errors import PictureError
 from katazome.faces.align import Frame, frame_of
 from katazome.faces.blend import oval
+from katazome.faces.detect import find_faces
 from katazome.faces.known import KnownFaces, known_faces
 from katazome.jobs.manifest import Case, Figures, Manifest
 from katazome.methods.attribute import Edit
@@ -192,6 +193,7 @@ class AttributeStudy:
             }
         )
         picture = read(self.pictures.sources[number].path)
+        options = replace(options, face=self._which(picture, number) if options.align else 0)
         began = time.perf_counter()
         asked = Asked.of(picture, options, self.session.encoder, self.networks if options.align else None)
         direction = self._direction(arm, asked, number, options)
@@ -225,6 +227,13 @@ class AttributeStudy:
             sheet([cells], cell=MEASURED * 2), self.folder / "pictures" / f"{case.name}.png", overwrite=True
         )
         return figures
+
+    def _which(self, picture: Picture, number: int) -> int:
+        """Return which face, counted from the left, is the one that the collection's picture is of."""
+        own = self.known.marks[number]
+        faces = find_faces(self.networks, picture.pixels)
+        away = [float((torch.tensor(face.landmarks) - own).abs().mean()) for face in faces]
+        return 1 + away.index(min(away)) if away else 0
 
     def _direction(self, arm: Arm, asked: Asked, number: int, options: AttributeOptions) -> Direction:
         unit = options.convention == "unit"
