@@ -22,8 +22,9 @@ from katazome.networks.segmenter import Segmenter, fitting, open_segmenter
 from katazome.pictures.mask import feathered
 from katazome.pictures.read import Picture, PictureLike, read
 from katazome.pictures.resize import parse_size
+from katazome.regions.covering import coverage, map_of
 from katazome.regions.grammar import parse, parse_list, parse_placement
-from katazome.regions.region import Everything, Region, coverage, map_of
+from katazome.regions.region import Everything, Region
 from katazome.weights.flavours import VGGWeights
 
 At: TypeAlias = Mapping[str | Region, PictureLike] | Sequence[str | tuple[str | Region, PictureLike]]

@@ -9,7 +9,8 @@ import torch
 
 from katazome.errors import RegionError
 from katazome.pictures.read import read
-from katazome.regions.region import Region, map_of
+from katazome.regions.covering import map_of
+from katazome.regions.region import Region
 from katazome.studies.metrics import mean_iu
 
 pytestmark = pytest.mark.slow

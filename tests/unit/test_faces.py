@@ -15,8 +15,9 @@ from katazome.faces.blend import face_map, oval, window
 from katazome.faces.detect import Face, _suppressed, find_faces, one_face
 from katazome.networks.faces import FaceNetworks, faces_of, open_faces
 from katazome.pictures.read import read
+from katazome.regions.covering import map_of
 from katazome.regions.grammar import parse
-from katazome.regions.region import Region, map_of
+from katazome.regions.region import Region
 
 PICTURES = Path(__file__).parents[2] / "examples/pictures"
 MARKS = torch.tensor(TEMPLATE, dtype=torch.float64)

@@ -12,8 +12,9 @@ from katazome.errors import OptionError, RegionError
 from katazome.pictures.composite import composite
 from katazome.pictures.mask import feathered, mask_map
 from katazome.pictures.read import Picture, read
+from katazome.regions.covering import coverage, map_of
 from katazome.regions.grammar import parse, parse_list, parse_placement
-from katazome.regions.region import Region, coverage, map_of
+from katazome.regions.region import Region
 
 
 def picture(height: int = 6, width: int = 9, channels: int = 3) -> Picture:

@@ -16,8 +16,8 @@ from katazome.pictures.colour import luma
 from katazome.pictures.mask import feathered
 from katazome.pictures.read import read
 from katazome.pictures.write import check_target, write
+from katazome.regions.covering import coverage, map_of
 from katazome.regions.grammar import parse
-from katazome.regions.region import coverage, map_of
 
 _DIMMED = 0.35
 
