@@ -59,8 +59,8 @@ def _stylize(content: str, *styles: str, **given: Any) -> int:
     if said:
         raise OptionError(f"{said[0]} stands beside a recipe; give one by --recipe")
     method = get_method(settings.method)
-    if not method.content:
-        raise OptionError(f"{method.name} restyles no picture; use `katazome {method.name}`")
+    if not method.content or not method.styled:
+        raise OptionError(f"{method.name} restyles no picture by a style; use `katazome {method.name}`")
     return make(method, content, styles, settings, given)
 
 
