@@ -11,9 +11,8 @@ from pathlib import Path
 
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
-from katazome.cli.settings import WithNetwork
 from katazome.cli.show import tell
-from katazome.cli.training import model_path, state_path, trained
+from katazome.cli.training import TrainSettings, model_path, state_path, trained
 from katazome.collections.cache import known
 from katazome.collections.folders import Source, find
 from katazome.device import keep_heap, resolve_device
@@ -29,20 +28,15 @@ _MEASURED = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DecoderSettings(WithNetwork):
+class DecoderSettings(TrainSettings):
     """A decoder to be trained."""
 
     images: tuple[str, ...] = option(
         (), help="Folder of pictures, with all folders below it; may be given several times", repeats=True
     )
-    output: str | None = option(None, help="File of the decoder, *.safetensors", group="Output")
-    terms: str = option(
-        "not stated", help="On what terms the pictures are to be had; written into the file", group="Output"
-    )
     limits: str = option(
         "", help="What is known to fail, for those who use it; written into the file", group="Output"
     )
-    overwrite: bool = option(False, help="Replace the decoder if it is there already", group="Output")
 
 
 def _decoder(**given: object) -> int:

@@ -10,9 +10,8 @@ from typing import Any
 
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
-from katazome.cli.settings import WithNetwork
 from katazome.cli.show import counted, tell
-from katazome.cli.training import model_path, state_path, trained
+from katazome.cli.training import TrainSettings, model_path, state_path, trained
 from katazome.collections.cache import Features, known
 from katazome.collections.folders import classes_in
 from katazome.device import keep_heap, resolve_device
@@ -36,7 +35,7 @@ _NAMED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmenterSettings(WithNetwork):
+class SegmenterSettings(TrainSettings):
     """A segmenter to be trained."""
 
     images: tuple[str, ...] = option(
@@ -45,11 +44,6 @@ class SegmenterSettings(WithNetwork):
         "several times",
         repeats=True,
     )
-    output: str | None = option(None, help="File of the model, *.safetensors", group="Output")
-    terms: str = option(
-        "not stated", help="On what terms the pictures are to be had; written into the model", group="Output"
-    )
-    overwrite: bool = option(False, help="Replace the model if it is there already", group="Output")
 
 
 def _segmenter(**given: Any) -> int:

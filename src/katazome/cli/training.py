@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from katazome.cli.drive import Interrupt
+from katazome.cli.settings import WithNetwork
 from katazome.cli.show import Count
 from katazome.errors import OptionError, OutputError
+from katazome.options import option
 from katazome.training.keeping import Log, read_state, write_state
 from katazome.training.trainer import Lesson, TrainingOptions, TrainingState, TrainingStep, train
 
@@ -18,6 +21,17 @@ SAVE_SECONDS = 60.0
 
 LOGGED = 200
 """Rows of a log, about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings(WithNetwork):
+    """Where what was learnt goes, and on what terms."""
+
+    output: str | None = option(None, help="File of the model, *.safetensors", group="Output")
+    terms: str = option(
+        "not stated", help="On what terms the pictures are to be had; written into the model", group="Output"
+    )
+    overwrite: bool = option(False, help="Replace the model if it is there already", group="Output")
 
 
 def trained(
