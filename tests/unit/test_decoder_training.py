@@ -14,7 +14,8 @@ from katazome.collections.folders import Source, find
 from katazome.errors import PictureError
 from katazome.networks.decoders import Decoder, DecoderWeights, Facts
 from katazome.networks.vgg import Encoder
-from katazome.training.steps.decoder import DecoderLesson, DecoderOptions, Mirror, Squares, made, split
+from katazome.training.data import Squares, split
+from katazome.training.steps.decoder import DecoderLesson, DecoderOptions, Mirror, made
 from tests.tiny import tiny_vgg
 
 OPTIONS = DecoderOptions(level=2, side=32, batch=4)

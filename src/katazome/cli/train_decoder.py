@@ -20,7 +20,8 @@ from katazome.errors import OptionError
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import duration
 from katazome.options import option
-from katazome.training.steps.decoder import DecoderLesson, DecoderOptions, Squares, made, split
+from katazome.training.data import Squares, split
+from katazome.training.steps.decoder import DecoderLesson, DecoderOptions, made
 
 _NAMED = 10
 _MEASURED = 100
