@@ -25,11 +25,13 @@ from katazome.cli.settings import (
 )
 from katazome.cli.train_decoder import DecoderSettings
 from katazome.cli.train_segmenter import SegmenterSettings
+from katazome.cli.train_wae import WAESettings
 from katazome.methods.base import Method
 from katazome.methods.options import StyleOptions
 from katazome.options import OptionInfo, Options, info_of
 from katazome.training.steps.decoder import DecoderOptions
 from katazome.training.steps.segmenter import SegmenterOptions
+from katazome.training.steps.wae import WAEOptions
 
 STRENGTHS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Strengths whose weights the page shows."""
@@ -92,6 +94,9 @@ def reference() -> str:
             *_section("The command line: `train decoder`"),
             *_options(DecoderSettings),
             *_options(DecoderOptions)[2:],
+            *_section("The command line: `train wae`"),
+            *_options(WAESettings),
+            *_options(WAEOptions)[2:],
             *_section("The command line: `resume`"),
             *_options(ResumeSettings),
             *_section("Environment"),

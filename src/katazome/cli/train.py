@@ -28,3 +28,12 @@ app.command(
     "  katazome train segmenter --images swatches/ --images leather=hides/ --grey -o grey.safetensors\n"
     "  katazome segment jacket.jpg --where material:fabric --model materials.safetensors -o mask.png",
 )
+app.command(
+    "katazome.cli.train_wae:wae",
+    name="wae",
+    usage="Usage: katazome train wae --images DIR [--images DIR ...] -o MODEL.safetensors [OPTIONS]",
+    help="Learn a code for the style of pictures, one for their content, and to make pictures of both.",
+    help_epilogue="Examples:\n"
+    "  katazome train wae --images faces/ --content-size 128 -o faces.safetensors\n"
+    "  katazome train wae --images photos/ --images paintings/ --spatial --regime swap -o any.safetensors",
+)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import tell
-from katazome.cli.training import TrainSettings, model_path, state_path, trained
-from katazome.collections.cache import known
-from katazome.collections.folders import Source, find
+from katazome.cli.training import TrainSettings, digest, model_path, state_path, tell_skipped, trained
+from katazome.collections.folders import find
 from katazome.device import keep_heap, resolve_device
 from katazome.errors import OptionError
 from katazome.networks.vgg import Encoder
@@ -23,7 +20,6 @@ from katazome.options import option
 from katazome.training.data import Squares, split
 from katazome.training.steps.decoder import DecoderLesson, DecoderOptions, made
 
-_NAMED = 10
 _MEASURED = 100
 """Pictures that are measured at the end, at most."""
 
@@ -58,14 +54,14 @@ def _decoder(**given: object) -> int:
         header = {
             "options": options.to_json(),
             "network": encoder.weights.sha256,
-            "pictures": _digest(learn),
+            "pictures": digest(learn),
         }
         seconds = trained(lesson, options, path, header, interrupt, quiet=quiet)
         if seconds is None:
             return INTERRUPTED
     held = Squares(asked, options.side)
     losses = lesson.measure(held.middles(_MEASURED))
-    _tell_skipped({**squares.skipped, **held.skipped}, quiet=quiet)
+    tell_skipped({**squares.skipped, **held.skipped}, quiet=quiet)
     facts = {
         "data": dict(Counter(source.folder.name for source in (*learn, *asked))),
         "terms": settings.terms,
@@ -82,17 +78,6 @@ def _decoder(**given: object) -> int:
         quiet=quiet,
     )
     return 0
-
-
-def _digest(sources: list[Source]) -> str:
-    return hashlib.sha256("\n".join(known(s) for s in sources).encode()).hexdigest()[:16]
-
-
-def _tell_skipped(skipped: Mapping[Source, str], *, quiet: bool) -> None:
-    for reason in list(skipped.values())[:_NAMED]:
-        tell(f"skipped: {reason}", quiet=quiet)
-    if len(skipped) > _NAMED:
-        tell(f"skipped: {len(skipped) - _NAMED} more", quiet=quiet)
 
 
 decoder = declare.command(_decoder, [], {"": DecoderSettings, "decoder": DecoderOptions})

@@ -11,7 +11,7 @@ from typing import Any
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import counted, tell
-from katazome.cli.training import TrainSettings, model_path, state_path, trained
+from katazome.cli.training import TrainSettings, model_path, state_path, tell_skipped, trained
 from katazome.collections.cache import Features, known
 from katazome.collections.folders import classes_in
 from katazome.device import keep_heap, resolve_device
@@ -30,8 +30,6 @@ from katazome.training.steps.segmenter import (
     precision_of,
     split,
 )
-
-_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +66,7 @@ def _segmenter(**given: Any) -> int:
         if seen is None:
             tell("interrupted; what was seen is kept. To go on: the same command again", quiet=quiet)
             return INTERRUPTED
-        _tell_skipped(seen, quiet=quiet)
+        tell_skipped(seen.skipped, quiet=quiet)
         (learn_at, learn), (ask_at, asked) = _there(seen, learn), _there(seen, asked)
         _check_left(learn, list(classes))
         lesson = SegmenterLesson(seen.only(learn_at), learn.labels, len(classes), options)
@@ -131,13 +129,6 @@ def _table(found: Segmenter) -> str:
         wrong = ", ".join(f"{facts.classes[c]} {n}" for n, c in sorted(told, reverse=True))
         rows.append(f"  {name:{width}}  {row[number]:4} of {sum(row):4}{'   else ' + wrong if wrong else ''}")
     return "\n".join(rows)
-
-
-def _tell_skipped(seen: Features, *, quiet: bool) -> None:
-    for reason in list(seen.skipped.values())[:_NAMED]:
-        tell(f"skipped: {reason}", quiet=quiet)
-    if len(seen.skipped) > _NAMED:
-        tell(f"skipped: {len(seen.skipped) - _NAMED} more", quiet=quiet)
 
 
 segmenter = declare.command(_segmenter, [], {"": SegmenterSettings, "segmenter": SegmenterOptions})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 from katazome.cli.drive import Interrupt
 from katazome.cli.settings import WithNetwork
-from katazome.cli.show import Count
+from katazome.cli.show import Count, tell
+from katazome.collections.cache import known
+from katazome.collections.folders import Source
 from katazome.errors import OptionError, OutputError
 from katazome.options import option
 from katazome.training.keeping import Log, read_state, write_state
@@ -21,6 +24,8 @@ SAVE_SECONDS = 60.0
 
 LOGGED = 200
 """Rows of a log, about."""
+
+_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,19 @@ def model_path(output: str | None, *, overwrite: bool) -> Path:
 def state_path(model: Path) -> Path:
     """Return where the state of training is kept beside a model."""
     return model.with_name(model.name + ".checkpoint")
+
+
+def digest(sources: Iterable[Source]) -> str:
+    """Return a hash of which pictures, unchanged, are learnt from."""
+    return hashlib.sha256("\n".join(known(s) for s in sources).encode()).hexdigest()[:16]
+
+
+def tell_skipped(skipped: Mapping[Source, str], *, quiet: bool) -> None:
+    """Say which pictures were passed over, and why; of many, how many more."""
+    for reason in list(skipped.values())[:_NAMED]:
+        tell(f"skipped: {reason}", quiet=quiet)
+    if len(skipped) > _NAMED:
+        tell(f"skipped: {len(skipped) - _NAMED} more", quiet=quiet)
 
 
 def _begun(beside: Path, header: Mapping[str, Any]) -> TrainingState | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -32,9 +33,21 @@ def split(sources: Sequence[Source]) -> tuple[list[Source], list[Source]]:
     """
     if len(sources) < 2:
         raise PictureError("there is one picture; a network learns from many, and is measured on others")
-    drawn = sorted(sources, key=lambda s: hashlib.sha256(s.name.encode()).hexdigest())
+    drawn = sorted(sources, key=_drawn)
     held = max(1, len(drawn) // HELD_OUT)
     return drawn[held:], drawn[:held]
+
+
+def few(sources: Sequence[Source], most: int | None) -> list[Source]:
+    """Return at most so many pictures of each folder, told by their names alone; None = all."""
+    by_folder: dict[Path, list[Source]] = {}
+    for source in sorted(sources, key=_drawn):
+        by_folder.setdefault(source.folder, []).append(source)
+    return [source for some in by_folder.values() for source in some[:most]]
+
+
+def _drawn(source: Source) -> str:
+    return hashlib.sha256(source.name.encode()).hexdigest()
 
 
 class Squares:

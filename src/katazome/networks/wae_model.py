@@ -1,0 +1,88 @@
+"""Files of autoencoders of style and content: written in half precision, each with its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from katazome.errors import GivenWeightsError
+from katazome.networks.vgg import Encoder
+from katazome.networks.wae import STYLE_TAPS, WAE
+from katazome.weights.flavours import VGGWeights
+from katazome.weights.modelfile import Kind
+
+KIND = Kind("wae", 1, "autoencoder of style and content", "katazome train wae --images DIR -o MODEL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a model's file says of it."""
+
+    spatial: bool
+    content_size: int
+    style_size: int
+    side: int
+    """Side (px) of the pictures it learnt from."""
+    channels: tuple[int, ...]
+    """The trunk's, at the taps that the style is read from."""
+    trunk: Mapping[str, str]
+    """``name`` and ``sha256`` of the VGG-19 weights."""
+    what: str = ""
+    """A line for people."""
+    data: Mapping[str, int] = field(default_factory=dict)
+    """Pictures by folder."""
+    terms: str = ""
+    """On what terms the pictures were to be had, as the person who trained it said."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """On pictures held out, see :meth:`katazome.training.steps.wae.WAELesson.measure`."""
+    limits: str = ""
+
+    def net(self) -> WAE:
+        """Return a network of this shape, not learnt."""
+        return WAE(self.channels, self.content_size, self.style_size, self.side, spatial=self.spatial)
+
+
+@dataclass(frozen=True)
+class WAEModel:
+    """An autoencoder that was learnt, on the CPU in float32, in the state to be used."""
+
+    name: str
+    sha256: str
+    facts: Facts
+    net: WAE
+
+    def write(self, path: Path) -> None:
+        """Write it in half precision; :class:`katazome.errors.OutputError` when it cannot be."""
+        learnt = {name for name, _ in self.net.named_parameters()}
+        tensors = {n: t.half() if n in learnt else t for n, t in self.net.state_dict().items()}
+        KIND.write(path, tensors, asdict(self.facts))
+
+    def fitting(self, weights: VGGWeights) -> WAEModel:
+        """Return this if it reads the network in use, else raise :class:`GivenWeightsError`."""
+        if self.facts.trunk["sha256"] != weights.sha256:
+            raise GivenWeightsError(
+                f"{self.name} was trained on the network {self.facts.trunk['name']}, in use is "
+                f"{weights.name}; give that one by --weights, or train again"
+            )
+        return self
+
+
+def open_wae(path: Path, name: str = "") -> WAEModel:
+    """Read a file of ``katazome train wae``; :class:`GivenWeightsError` when it is none."""
+    tensors, card, sha256 = KIND.read(path)
+    try:
+        facts = Facts(**{**card, "channels": tuple(card["channels"])})
+        net = facts.net()
+        net.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise KIND.wrong(path, str(error)) from error
+    return WAEModel(name or path.name, sha256, facts, net.requires_grad_(False).eval())
+
+
+def channels_of(encoder: Encoder) -> tuple[int, ...]:
+    """Return the trunk's channels at the taps that the style is read from."""
+    return tuple(encoder.channels(name) for name in STYLE_TAPS)
