@@ -14,7 +14,7 @@ for the networks of the vector form. What the slides leave open is chosen here:
   normalisation, both codes side by side into a linear layer and nearest enlargements.
 - ``spatial`` goes beyond them: the content is a small map with stride 8, each channel brought to mean 0 and
   deviation 1 over the picture, so that colour and contrast have to come from the style; the style code scales
-  and shifts the channels of the decoder. Nothing in the decoder depends on the rest of the picture, so any
+  and shifts the channels of the decoder, brought to one level at each position (Karras et al. 2018). Nothing in the decoder depends on the rest of the picture, so any
   size works and tiles have no seam.
 """
 
@@ -50,6 +50,7 @@ _ENLARGED = (3, 4, 5)
 """Which of the decoder's convolutions come after an enlargement."""
 
 _EPSILON = 1e-5
+_SMALL = 0.02
 
 
 class Describer(nn.Module):
@@ -216,8 +217,13 @@ class SpatialDecoder(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 3) for a, b in pairwise(widths))
         self.styles = nn.ModuleList(nn.Linear(style_size, 2 * b) for b in _DECODER_WIDTHS)
         self.out = nn.Conv2d(widths[-1], 3, 3)
+        # It begins as a grey picture that no style changes: nothing is large enough to run away.
         for conv in self.convs:
             nn.init.kaiming_normal_(conv.weight)  # type: ignore[arg-type]
+        for modulation in self.styles:
+            nn.init.normal_(modulation.weight, std=_SMALL)  # type: ignore[arg-type]
+            nn.init.zeros_(modulation.bias)  # type: ignore[arg-type]
+        nn.init.normal_(self.out.weight, std=_SMALL)
         nn.init.constant_(self.out.bias, 0.5)  # type: ignore[arg-type]
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
@@ -227,10 +233,15 @@ class SpatialDecoder(nn.Module):
             if number in _ENLARGED:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
             scale, shift = modulation(style)[:, :, None, None].chunk(2, 1)
-            made = (conv(_reflected(x)) * (1 + scale) + shift).relu()
+            made = (_levelled(conv(_reflected(x))) * (1 + scale) + shift).relu()
             x = x + made if number in (1, 2) else made
         picture: Tensor = self.out(_reflected(x))
         return picture
+
+
+def _levelled(x: Tensor) -> Tensor:
+    """Bring each position's channels to a mean square of 1: nothing runs away, and no other place is asked."""
+    return x * (x.float().square().mean(1, keepdim=True) + _EPSILON).rsqrt().to(x.dtype)
 
 
 def _reflected(x: Tensor) -> Tensor:
