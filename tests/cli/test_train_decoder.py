@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import katazome as package
 from katazome.cli import training
 from katazome.networks.decoders import open_decoder
 from katazome.training.trainer import TrainingStep, train
-from tests.cli.conftest import files
+from tests.cli.conftest import files, ran
 
 Katazome = Callable[..., int]
 QUICK = ("--level", "2", "--side", "32", "--batch", "4", "--steps", "60", "--learning-rate", "0.005")
@@ -74,18 +75,84 @@ def test_it_goes_on_where_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "train", ended)
-        patch.setattr(training, "SAVE_SECONDS", 0.0)
-        assert katazome(*given, "-o", "d.safetensors") == 130
+        assert katazome(*given, "-o", "d.safetensors", "--save-every", "0") == 130
     assert "d.safetensors.checkpoint" in files()
     capsys.readouterr()
     assert katazome(*given, "-o", "d.safetensors", "--seed", "4") == 2
     assert "is where other training stands (its options differ)" in capsys.readouterr().err
     assert katazome(*given, "-o", "d.safetensors") == 0
-    assert "going on after step 17 of 60" in capsys.readouterr().err
+    assert "going on after step 16 of 60" in capsys.readouterr().err
     whole, parts = (open_decoder(Path(f"{name}.safetensors")) for name in ("whole", "d"))
     for name, pair in whole.convs.items():
         for one, other in zip(pair, parts.convs[name], strict=True):
             assert torch.equal(one, other)
+
+
+def test_a_loss_that_is_not_finite(
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program as a process says which term it was; from the checkpoint that is left it goes on."""
+
+    def ended(*arguments: Any) -> Iterator[TrainingStep]:
+        for step in train(*arguments):
+            yield step
+            if step.index == 9:
+                raise KeyboardInterrupt
+
+    short = (*QUICK[:-3], "20", *QUICK[-2:])
+    given = ("train", "decoder", "--images", photos, *short, "--averaging", "0.9")
+    assert katazome(*given, "-o", "whole.safetensors") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", ended)
+        assert katazome(*given, "-o", "d.safetensors", "--save-every", "0") == 130
+    kept = Path("d.safetensors.checkpoint").read_bytes()
+    broken = (*given, "-o", "d.safetensors", "--feature-weight", "1e39", "--save-every", "0")
+    done = ran(*broken, tiny=True)
+    assert done.returncode == 2
+    assert b"--other-options goes on from there" in done.stderr
+    done = ran(*broken, "--other-options", "--quiet", tiny=True)
+    assert done.returncode == 1
+    assert done.stderr.decode() == (
+        "katazome: training failed at step 9 of 20: features is inf; take a smaller --learning-rate, "
+        "or --clip. Step 8 is kept in d.safetensors.checkpoint: the same command with another "
+        "--learning-rate and --other-options goes on from there\n"
+    )
+    assert Path("d.safetensors.checkpoint").read_bytes() == kept
+    assert katazome(*given, "-o", "d.safetensors") == 0
+    assert "going on after step 8 of 20" in capsys.readouterr().err
+    whole, parts = (open_decoder(Path(f"{name}.safetensors")) for name in ("whole", "d"))
+    for name, pair in whole.convs.items():
+        for one, other in zip(pair, parts.convs[name], strict=True):
+            assert torch.equal(one, other)
+
+
+def test_what_diverges_is_not_kept(
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A first step of absurd length leaves weights that are finite, and of no use."""
+    given = ("train", "decoder", "--images", photos, *QUICK[:-1], "1e30", "--save-every", "0")
+    assert katazome(*given, "-o", "d.safetensors") == 1
+    told = capsys.readouterr().err
+    assert "training failed at step 2 of 60: pixels is" in told
+    assert "is kept" not in told
+    assert "d.safetensors.checkpoint" not in files()
+
+
+def test_going_on_with_fewer_steps_than_were_made(
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*arguments: Any) -> Iterator[TrainingStep]:
+        yield from itertools.islice(train(*arguments), 5)
+        raise KeyboardInterrupt
+
+    given = ("train", "decoder", "--images", photos, *QUICK[:-4], "-o", "d.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", ended)
+        assert katazome(*given, "--save-every", "0") == 130
+    assert katazome(*given, "--steps", "3", "--other-options") == 2
+    assert "stands after step 4; --steps is 3, give more" in capsys.readouterr().err
+    assert katazome(*given, "--steps", "5", "--other-options") == 0
+    assert open_decoder(Path("d.safetensors")).facts.options["steps"] == 5
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def _decoder(**given: object) -> int:
             "network": encoder.weights.sha256,
             "pictures": _digest(learn),
         }
-        seconds = trained(lesson, options, path, header, interrupt, quiet=quiet)
+        seconds = trained(lesson, options, path, header, interrupt, settings)
         if seconds is None:
             return INTERRUPTED
     held = Squares(asked, options.side)
