@@ -37,7 +37,8 @@ def photos(folder: Path) -> Path:
 
 
 def test_a_decoder_and_its_use(photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ("train", "decoder", "--images", photos, "-o", "d.safetensors", *QUICK, "--terms", "drawn")
+    given: tuple[Any, ...] = ("train", "decoder", "--images", photos, "-o", "d.safetensors", *QUICK)
+    given = (*given, "--terms", "drawn", "--samples-every", "20")
     assert katazome(*given) == 0
     told = capsys.readouterr().err
     assert "skipped: " in told
@@ -50,6 +51,11 @@ def test_a_decoder_and_its_use(photos: Path, katazome: Katazome, capsys: pytest.
     assert set(made.facts.losses) == {"pixels", "features"}
     with Path("d.safetensors.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert Path("d.safetensors.svg").read_text().count("stroke-linejoin") == 2
+    sheets = [name for name in files() if "samples" in name]
+    assert sheets == [f"d.safetensors.samples-0000{step}.png" for step in ("20", "40", "60")]
+    with Image.open(sheets[-1]) as image:
+        assert image.size == (56, 100)  # one picture held out over what is made of it
     terms = [sum(float(row[term]) for term in ("pixels", "features")) for row in rows]
     assert sum(terms[-5:]) < sum(terms[:5])
     assert "d.safetensors.checkpoint" not in files()

@@ -135,6 +135,33 @@ def test_a_long_gradient_is_shortened() -> None:
     torch.testing.assert_close(found[0.25], found[0.0] * 0.25 / found[0.0].norm())
 
 
+class Shown(Normed):
+    """A lesson whose samples say what its module is then, and use it as careless ones would."""
+
+    def samples(self) -> Tensor:
+        assert not torch.is_grad_enabled()
+        assert not self.module.training
+        self.module(torch.rand(4, 1) + 7)
+        return torch.cat([p.detach().flatten() for p in self.module.parameters()])
+
+
+def test_samples_are_of_the_average_and_disturb_nothing() -> None:
+    options = dataclasses.replace(OPTIONS, averaging=0.8)
+    plain, shown = Normed(), Shown()
+    assert next(train(Line(), OPTIONS)).samples() is None
+    for step in train(shown, options):
+        samples = step.samples()
+        if step.index == 20:
+            for name, tensor in step.state().average.items():
+                assert not torch.equal(tensor, shown.module.get_parameter(name))
+            assert samples is not None
+            assert torch.equal(samples, torch.cat([t.flatten() for t in step.state().average.values()]))
+    list(train(plain, options))
+    for name, tensor in plain.module.state_dict().items():
+        assert torch.equal(tensor, shown.module.state_dict()[name])
+    assert all(part.training for part in shown.module.modules())
+
+
 class Breaking(Line):
     """Terms of which one breaks at the sixth step."""
 

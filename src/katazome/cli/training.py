@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,16 @@ from katazome.cli.settings import WithNetwork
 from katazome.cli.show import Count
 from katazome.errors import MethodError, OptionError, OutputError
 from katazome.options import option
+from katazome.pictures.write import write
 from katazome.training.keeping import Log, read_state, write_state
+from katazome.training.plot import write_plot
 from katazome.training.trainer import Lesson, TrainingOptions, TrainingState, TrainingStep, train
 
 LOGGED = 200
 """Rows of a log, about."""
+
+SHOWN = 10
+"""Sheets of samples, unless otherwise asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,12 @@ class TrainSettings(WithNetwork):
         60.0,
         help="Write a checkpoint every so many seconds; a kill loses no more",
         unit="s",
+        low=0,
+        group="Output",
+    )
+    samples_every: int | None = option(
+        None,
+        help="Steps between sheets of samples, where the network makes pictures; 0: none. Open: ten sheets",
         low=0,
         group="Output",
     )
@@ -53,13 +64,17 @@ def trained(
 ) -> float | None:
     """Train to the end and return its seconds, or keep where it stands and return None when interrupted.
 
-    Beside ``model`` stand a log and a checkpoint, which the caller removes when the model is written.
+    Beside ``model`` stand a log, its plot, sheets of samples, each under the number of its step so that they
+    can be compared, and a checkpoint, which the caller removes when the model is written.
     ``header`` is all that decides what is learnt: training begun with another is not gone on with.
 
     Raises :class:`OptionError` when the checkpoint there is of other training; :class:`MethodError` when a
     loss is not finite, with the last good checkpoint kept.
     """
     beside, table = state_path(model), model.with_name(model.name + ".csv")
+    show_every = settings.samples_every
+    if show_every is None:
+        show_every = max(1, options.steps // SHOWN)
     resume = _begun(beside, header, options, others=settings.other_options)
     log = Log(table, max(1, options.steps // LOGGED), resume.done if resume else 0)
     seconds = saved = resume.seconds if resume else 0.0
@@ -73,11 +88,18 @@ def trained(
             log.step(step)
             if due is not None:
                 # A step late: only now is it known that the loss there is finite.
-                _keep(beside, due, header, count)
+                with _going_on(count):
+                    write_state(beside, due, header)
+                    write_plot(table, table.with_suffix(".svg"))
                 due = None
+            if show_every and (step.index % show_every == 0 or step.index == step.count):
+                with _going_on(count):
+                    _show(step, model)
             if step.index == step.count:
                 with suppress(OutputError):  # only for the case that the model cannot be written either
                     write_state(beside, step.state(), header)
+                with _going_on(count):
+                    write_plot(table, table.with_suffix(".svg"))
             elif interrupt.asked:
                 write_state(beside, step.state(), header)
                 count.note(
@@ -103,11 +125,19 @@ def _told_what_is_kept(steps: Iterator[TrainingStep], beside: Path) -> Iterator[
         ) from error
 
 
-def _keep(beside: Path, state: TrainingState, header: Mapping[str, Any], count: Count) -> None:
+def _show(step: TrainingStep, model: Path) -> None:
+    sheet = step.samples()
+    if sheet is not None:
+        write(sheet, model.with_name(f"{model.name}.samples-{step.index:06}.png"), overwrite=True)
+
+
+@contextmanager
+def _going_on(count: Count) -> Iterator[None]:
+    """Say what could not be written on the way, and go on without it."""
     try:
-        write_state(beside, state, header)
+        yield
     except OutputError as error:
-        count.note(f"{error}; going on, what was saved before still stands")
+        count.note(f"{error}; going on, what was written before still stands")
 
 
 def model_path(output: str | None, *, overwrite: bool) -> Path:

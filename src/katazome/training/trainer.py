@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +96,18 @@ class Lesson(Protocol):
         """Return what a step costs, by name; the sum is descended. All chance comes from ``draw``."""
 
 
+@runtime_checkable
+class Showing(Protocol):
+    """A lesson that can also show how far it has come."""
+
+    def samples(self) -> Tensor | None:
+        """Return a contact sheet (1, 3, H, W) in [0, 1], or None where there is nothing to show.
+
+        Called without gradients and with the module's averaged weights, if there are. All chance comes from
+        a generator of its own.
+        """
+
+
 @dataclass(frozen=True)
 class TrainingState:
     """Where training stands: ``done`` steps in ``seconds``; tensors of the module and of the optimiser.
@@ -119,6 +132,7 @@ class TrainingStep:
     seconds: float
     _terms: Mapping[str, Tensor] = field(repr=False)
     _state: Callable[[], TrainingState] = field(repr=False)
+    _samples: Callable[[], Tensor | None] = field(repr=False)
 
     @property
     def terms(self) -> dict[str, float]:
@@ -128,6 +142,10 @@ class TrainingStep:
     def state(self) -> TrainingState:
         """Return what training goes on from; a copy, so that later steps do not move it."""
         return self._state()
+
+    def samples(self) -> Tensor | None:
+        """Return the lesson's contact sheet (1, 3, H, W); None where it has none."""
+        return self._samples()
 
 
 def train(
@@ -176,7 +194,13 @@ def train(
                 done, elapsed(), _tensors(lesson.module), _moments(optimiser), average.state()
             )
 
-        yield TrainingStep(index + 1, options.steps, rate, elapsed(), told, state)
+        def samples() -> Tensor | None:
+            if not isinstance(lesson, Showing):
+                return None
+            with torch.no_grad(), average.shown(), _evaluated(lesson.module):
+                return lesson.samples()
+
+        yield TrainingStep(index + 1, options.steps, rate, elapsed(), told, state, samples)
     average.settle()
 
 
@@ -205,6 +229,18 @@ def _broken(
             if not all(bool(g.isfinite().all()) for g in found if g is not None):
                 names.append(name)
     return f"the gradient of {' and '.join(names) or 'all terms together'} is not finite, or too long"
+
+
+@contextmanager
+def _evaluated(module: nn.Module) -> Iterator[None]:
+    """Let a module be as it is when it is used, so that showing it does not teach it."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
