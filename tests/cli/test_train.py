@@ -78,16 +78,15 @@ def test_it_goes_on_where_it_was(
             if step.index == 17:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(training, "train", ended)
-    assert katazome(*given, "-o", "m.safetensors") == 130
+    assert katazome(*given, "-o", "m.safetensors", "--save-every", "0") == 130
     assert {"m.safetensors.checkpoint", "m.safetensors.csv"} <= set(files())
     monkeypatch.setattr(training, "train", train)
     capsys.readouterr()
     assert katazome(*given, "--seed", "4", "-o", "m.safetensors") == 2
     assert "is where other training stands (its options differ)" in capsys.readouterr().err
     assert katazome(*given, "-o", "m.safetensors") == 0
-    assert "going on after step 17 of 40" in capsys.readouterr().err
+    assert "going on after step 16 of 40" in capsys.readouterr().err
     one, other = (open_segmenter(Path(f"{n}.safetensors"), tiny_vgg()).head for n in ("whole", "m"))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     assert "m.safetensors.checkpoint" not in files()

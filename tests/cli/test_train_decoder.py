@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import katazome as package
 from katazome.cli import training
 from katazome.networks.decoders import open_decoder
 from katazome.training.trainer import TrainingStep, train
-from tests.cli.conftest import files
+from tests.cli.conftest import files, ran
 
 Katazome = Callable[..., int]
 QUICK = ("--level", "2", "--side", "32", "--batch", "4", "--steps", "60", "--learning-rate", "0.005")
@@ -36,7 +37,8 @@ def photos(folder: Path) -> Path:
 
 
 def test_a_decoder_and_its_use(photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ("train", "decoder", "--images", photos, "-o", "d.safetensors", *QUICK, "--terms", "drawn")
+    given: tuple[Any, ...] = ("train", "decoder", "--images", photos, "-o", "d.safetensors", *QUICK)
+    given = (*given, "--terms", "drawn", "--samples-every", "20")
     assert katazome(*given) == 0
     told = capsys.readouterr().err
     assert "skipped: " in told
@@ -49,6 +51,11 @@ def test_a_decoder_and_its_use(photos: Path, katazome: Katazome, capsys: pytest.
     assert set(made.facts.losses) == {"pixels", "features"}
     with Path("d.safetensors.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert Path("d.safetensors.svg").read_text().count("stroke-linejoin") == 2
+    sheets = [name for name in files() if "samples" in name]
+    assert sheets == [f"d.safetensors.samples-0000{step}.png" for step in ("20", "40", "60")]
+    with Image.open(sheets[-1]) as image:
+        assert image.size == (56, 100)  # one picture held out over what is made of it
     terms = [sum(float(row[term]) for term in ("pixels", "features")) for row in rows]
     assert sum(terms[-5:]) < sum(terms[:5])
     assert "d.safetensors.checkpoint" not in files()
@@ -74,18 +81,84 @@ def test_it_goes_on_where_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "train", ended)
-        patch.setattr(training, "SAVE_SECONDS", 0.0)
-        assert katazome(*given, "-o", "d.safetensors") == 130
+        assert katazome(*given, "-o", "d.safetensors", "--save-every", "0") == 130
     assert "d.safetensors.checkpoint" in files()
     capsys.readouterr()
     assert katazome(*given, "-o", "d.safetensors", "--seed", "4") == 2
     assert "is where other training stands (its options differ)" in capsys.readouterr().err
     assert katazome(*given, "-o", "d.safetensors") == 0
-    assert "going on after step 17 of 60" in capsys.readouterr().err
+    assert "going on after step 16 of 60" in capsys.readouterr().err
     whole, parts = (open_decoder(Path(f"{name}.safetensors")) for name in ("whole", "d"))
     for name, pair in whole.convs.items():
         for one, other in zip(pair, parts.convs[name], strict=True):
             assert torch.equal(one, other)
+
+
+def test_a_loss_that_is_not_finite(
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program as a process says which term it was; from the checkpoint that is left it goes on."""
+
+    def ended(*arguments: Any) -> Iterator[TrainingStep]:
+        for step in train(*arguments):
+            yield step
+            if step.index == 9:
+                raise KeyboardInterrupt
+
+    short = (*QUICK[:-3], "20", *QUICK[-2:])
+    given = ("train", "decoder", "--images", photos, *short, "--averaging", "0.9")
+    assert katazome(*given, "-o", "whole.safetensors") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", ended)
+        assert katazome(*given, "-o", "d.safetensors", "--save-every", "0") == 130
+    kept = Path("d.safetensors.checkpoint").read_bytes()
+    broken = (*given, "-o", "d.safetensors", "--feature-weight", "1e39", "--save-every", "0")
+    done = ran(*broken, tiny=True)
+    assert done.returncode == 2
+    assert b"--other-options goes on from there" in done.stderr
+    done = ran(*broken, "--other-options", "--quiet", tiny=True)
+    assert done.returncode == 1
+    assert done.stderr.decode() == (
+        "katazome: training failed at step 9 of 20: features is inf; take a smaller --learning-rate, "
+        "or --clip. Step 8 is kept in d.safetensors.checkpoint: the same command with another "
+        "--learning-rate and --other-options goes on from there\n"
+    )
+    assert Path("d.safetensors.checkpoint").read_bytes() == kept
+    assert katazome(*given, "-o", "d.safetensors") == 0
+    assert "going on after step 8 of 20" in capsys.readouterr().err
+    whole, parts = (open_decoder(Path(f"{name}.safetensors")) for name in ("whole", "d"))
+    for name, pair in whole.convs.items():
+        for one, other in zip(pair, parts.convs[name], strict=True):
+            assert torch.equal(one, other)
+
+
+def test_what_diverges_is_not_kept(
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A first step of absurd length leaves weights that are finite, and of no use."""
+    given = ("train", "decoder", "--images", photos, *QUICK[:-1], "1e30", "--save-every", "0")
+    assert katazome(*given, "-o", "d.safetensors") == 1
+    told = capsys.readouterr().err
+    assert "training failed at step 2 of 60: pixels is" in told
+    assert "is kept" not in told
+    assert "d.safetensors.checkpoint" not in files()
+
+
+def test_going_on_with_fewer_steps_than_were_made(
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*arguments: Any) -> Iterator[TrainingStep]:
+        yield from itertools.islice(train(*arguments), 5)
+        raise KeyboardInterrupt
+
+    given = ("train", "decoder", "--images", photos, *QUICK[:-4], "-o", "d.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", ended)
+        assert katazome(*given, "--save-every", "0") == 130
+    assert katazome(*given, "--steps", "3", "--other-options") == 2
+    assert "stands after step 4; --steps is 3, give more" in capsys.readouterr().err
+    assert katazome(*given, "--steps", "5", "--other-options") == 0
+    assert open_decoder(Path("d.safetensors")).facts.options["steps"] == 5
 
 
 @pytest.mark.parametrize(

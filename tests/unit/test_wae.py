@@ -196,7 +196,8 @@ def test_a_lesson_moves_all_of_the_network(
     figures = lesson.measure(*Pairs(seen, SIDE).whole(4))
     assert 0 < figures["pixels"] < 2
     assert figures["style before"] > 0
-    assert lesson.samples().shape == (1, 3, 4 * SIDE, 12 * SIDE)
+    with torch.no_grad():
+        assert lesson.samples().shape == (1, 3, 4 * SIDE, 12 * SIDE)
 
 
 def test_the_descriptions_are_brought_to_one_scale(seen: Features, encoder: Encoder) -> None:

@@ -49,17 +49,16 @@ def _decoder(**given: object) -> int:
     began = time.perf_counter()
     with Interrupt(quiet=quiet, keeping="this step, then keeping what was learnt") as interrupt:
         encoder = Encoder(settings.network(), device=device)
-        squares = Squares(learn, options.side)
-        lesson = DecoderLesson(encoder, squares, options)
+        squares, held = Squares(learn, options.side), Squares(asked, options.side)
+        lesson = DecoderLesson(encoder, squares, options, held)
         header = {
             "options": options.to_json(),
             "network": encoder.weights.sha256,
             "pictures": digest(learn),
         }
-        seconds = trained(lesson, options, path, header, interrupt, quiet=quiet)
+        seconds = trained(lesson, options, path, header, interrupt, settings)
         if seconds is None:
             return INTERRUPTED
-    held = Squares(asked, options.side)
     losses = lesson.measure(held.middles(_MEASURED))
     tell_skipped({**squares.skipped, **held.skipped}, quiet=quiet)
     facts = {

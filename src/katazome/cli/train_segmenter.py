@@ -77,7 +77,7 @@ def _segmenter(**given: Any) -> int:
             "precision": precision_of(encoder),
             "classes": list(classes),
         }
-        if trained(lesson, options, model, header, interrupt, quiet=quiet) is None:
+        if trained(lesson, options, model, header, interrupt, settings) is None:
             return INTERRUPTED
     result = ask(lesson.module, seen.only(ask_at), asked.labels, len(classes))
     facts = {"classes": tuple(classes), "data": _counts(learn, asked, list(classes)), "terms": settings.terms}

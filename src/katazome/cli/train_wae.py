@@ -83,7 +83,7 @@ def _wae(**given: object) -> int:
             "network": encoder.weights.sha256,
             "pictures": digest(learn),
         }
-        seconds = trained(lesson, options, path, header, interrupt, quiet=quiet)
+        seconds = trained(lesson, options, path, header, interrupt, settings)
         if seconds is None:
             return INTERRUPTED
     losses = lesson.measure(*held.whole(_MEASURED))

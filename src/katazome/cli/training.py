@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,18 @@ from katazome.cli.settings import WithNetwork
 from katazome.cli.show import Count, tell
 from katazome.collections.cache import known
 from katazome.collections.folders import Source
-from katazome.errors import OptionError, OutputError
+from katazome.errors import MethodError, OptionError, OutputError
 from katazome.options import option
+from katazome.pictures.write import write
 from katazome.training.keeping import Log, read_state, write_state
+from katazome.training.plot import write_plot
 from katazome.training.trainer import Lesson, TrainingOptions, TrainingState, TrainingStep, train
-
-SAVE_SECONDS = 60.0
-"""A kill loses at most so much training."""
 
 LOGGED = 200
 """Rows of a log, about."""
+
+SHOWN = 10
+"""Sheets of samples, unless otherwise asked."""
 
 _NAMED = 10
 
@@ -37,6 +39,24 @@ class TrainSettings(WithNetwork):
         "not stated", help="On what terms the pictures are to be had; written into the model", group="Output"
     )
     overwrite: bool = option(False, help="Replace the model if it is there already", group="Output")
+    save_every: float = option(
+        60.0,
+        help="Write a checkpoint every so many seconds; a kill loses no more",
+        unit="s",
+        low=0,
+        group="Output",
+    )
+    samples_every: int | None = option(
+        None,
+        help="Steps between sheets of samples, where the network makes pictures; 0: none. Open: ten sheets",
+        low=0,
+        group="Output",
+    )
+    other_options: bool = option(
+        False,
+        help="Go on with a checkpoint though options, such as --steps or --learning-rate, are other ones",
+        group="Work",
+    )
 
 
 def trained(
@@ -45,44 +65,84 @@ def trained(
     model: Path,
     header: Mapping[str, Any],
     interrupt: Interrupt,
-    *,
-    quiet: bool,
+    settings: TrainSettings,
 ) -> float | None:
     """Train to the end and return its seconds, or keep where it stands and return None when interrupted.
 
-    Beside ``model`` stand a log and a checkpoint, which the caller removes when the model is written.
+    Beside ``model`` stand a log, its plot, sheets of samples, each under the number of its step so that they
+    can be compared, and a checkpoint, which the caller removes when the model is written.
     ``header`` is all that decides what is learnt: training begun with another is not gone on with.
 
-    Raises :class:`OptionError` when the checkpoint there is of other training.
+    Raises :class:`OptionError` when the checkpoint there is of other training; :class:`MethodError` when a
+    loss is not finite, with the last good checkpoint kept.
     """
     beside, table = state_path(model), model.with_name(model.name + ".csv")
-    resume = _begun(beside, header)
+    show_every = settings.samples_every
+    if show_every is None:
+        show_every = max(1, options.steps // SHOWN)
+    resume = _begun(beside, header, options, others=settings.other_options)
     log = Log(table, max(1, options.steps // LOGGED), resume.done if resume else 0)
-    saved = resume.seconds if resume else 0.0
-    step: TrainingStep | None = None
-    with Count("steps", quiet=quiet) as count:
+    seconds = saved = resume.seconds if resume else 0.0
+    due: TrainingState | None = None
+    with Count("steps", quiet=settings.quiet) as count:
         if resume is not None:
             count.note(f"going on after step {resume.done} of {options.steps}")
-        for step in train(lesson, options, resume):
+        for step in _told_what_is_kept(train(lesson, options, resume), beside):
+            seconds = step.seconds
             count(step.index, step.count)
             log.step(step)
-            if step.seconds - saved >= SAVE_SECONDS and not interrupt.asked:
-                saved = step.seconds
-                try:
+            if due is not None:
+                # A step late: only now is it known that the loss there is finite.
+                with _going_on(count):
+                    write_state(beside, due, header)
+                    write_plot(table, table.with_suffix(".svg"))
+                due = None
+            if show_every and (step.index % show_every == 0 or step.index == step.count):
+                with _going_on(count):
+                    _show(step, model)
+            if step.index == step.count:
+                with suppress(OutputError):  # only for the case that the model cannot be written either
                     write_state(beside, step.state(), header)
-                except OutputError as error:
-                    count.note(f"{error}; going on, what was saved before still stands")
-            if interrupt.asked and step.index < step.count:
+                with _going_on(count):
+                    write_plot(table, table.with_suffix(".svg"))
+            elif interrupt.asked:
                 write_state(beside, step.state(), header)
                 count.note(
                     f"interrupted at step {step.index} of {step.count}, which is kept in {beside}. "
                     "To go on: the same command again"
                 )
                 return None
-        if step is not None:
-            with suppress(OutputError):  # only for the case that the model cannot be written either
-                write_state(beside, step.state(), header)
-    return saved if step is None else step.seconds
+            elif seconds - saved >= settings.save_every:
+                saved, due = seconds, step.state()
+    return seconds
+
+
+def _told_what_is_kept(steps: Iterator[TrainingStep], beside: Path) -> Iterator[TrainingStep]:
+    """Yield the steps; where training fails, say from where it can be gone on with."""
+    try:
+        yield from steps
+    except MethodError as error:
+        if not beside.exists():
+            raise
+        raise MethodError(
+            f"{error}. Step {read_state(beside)[0].done} is kept in {beside}: the same command with another "
+            "--learning-rate and --other-options goes on from there"
+        ) from error
+
+
+def _show(step: TrainingStep, model: Path) -> None:
+    sheet = step.samples()
+    if sheet is not None:
+        write(sheet, model.with_name(f"{model.name}.samples-{step.index:06}.png"), overwrite=True)
+
+
+@contextmanager
+def _going_on(count: Count) -> Iterator[None]:
+    """Say what could not be written on the way, and go on without it."""
+    try:
+        yield
+    except OutputError as error:
+        count.note(f"{error}; going on, what was written before still stands")
 
 
 def model_path(output: str | None, *, overwrite: bool) -> Path:
@@ -117,14 +177,22 @@ def tell_skipped(skipped: Mapping[Source, str], *, quiet: bool) -> None:
         tell(f"skipped: {len(skipped) - _NAMED} more", quiet=quiet)
 
 
-def _begun(beside: Path, header: Mapping[str, Any]) -> TrainingState | None:
+def _begun(
+    beside: Path, header: Mapping[str, Any], options: TrainingOptions, *, others: bool
+) -> TrainingState | None:
+    """Return where training stands, if it was begun; ``others`` allows that its options were other ones."""
     if not beside.exists():
         return None
     state, own = read_state(beside)
-    if own != header:
-        names = [name for name in header if own.get(name) != header[name]]
+    # An option that is younger than the checkpoint has its default, which is how things were without it.
+    own["options"] = type(options).from_json(own["options"]).to_json()
+    names = [name for name in header if own.get(name) != header[name]]
+    if names and not (others and names == ["options"]):
         raise OptionError(
             f"{beside} is where other training stands (its {', '.join(names)} differ); delete it to begin "
             "anew, or name another model by -o"
+            + ("; --other-options goes on from there with these" if names == ["options"] else "")
         )
+    if state.done > options.steps:
+        raise OptionError(f"{beside} stands after step {state.done}; --steps is {options.steps}, give more")
     return state

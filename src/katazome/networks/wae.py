@@ -14,8 +14,9 @@ for the networks of the vector form. What the slides leave open is chosen here:
   normalisation, both codes side by side into a linear layer and nearest enlargements.
 - ``spatial`` goes beyond them: the content is a small map with stride 8, each channel brought to mean 0 and
   deviation 1 over the picture, so that colour and contrast have to come from the style; the style code scales
-  and shifts the channels of the decoder, brought to one level at each position (Karras et al. 2018). Nothing in the decoder depends on the rest of the picture, so any
-  size works and tiles have no seam.
+  and shifts the channels of the decoder, which are brought to one level at each position before [Karras et
+  al., "Progressive growing of GANs", ICLR 2018, section 4.2]. Nothing in the decoder depends on the rest of
+  the picture, so any size works and tiles have no seam.
 """
 
 from __future__ import annotations
@@ -240,7 +241,7 @@ class SpatialDecoder(nn.Module):
 
 
 def _levelled(x: Tensor) -> Tensor:
-    """Bring each position's channels to a mean square of 1: nothing runs away, and no other place is asked."""
+    """Bring each position's channels to a mean square of 1, so that nothing runs away."""
     return x * (x.float().square().mean(1, keepdim=True) + _EPSILON).rsqrt().to(x.dtype)
 
 

@@ -15,7 +15,7 @@ from katazome.training.trainer import TrainingState, TrainingStep
 from katazome.weights.tensorfile import Damaged, read_tensors, write_tensors
 
 FORMAT = 1
-_MODULE, _OPTIMISER = "module.", "optimiser."
+_MODULE, _OPTIMISER, _AVERAGE = "module.", "optimiser.", "average."
 
 
 def write_state(path: Path, state: TrainingState, header: Mapping[str, Any]) -> None:
@@ -25,6 +25,7 @@ def write_state(path: Path, state: TrainingState, header: Mapping[str, Any]) -> 
     """
     tensors = {_MODULE + name: tensor for name, tensor in state.module.items()}
     tensors |= {_OPTIMISER + name: tensor for name, tensor in state.optimiser.items()}
+    tensors |= {_AVERAGE + name: tensor for name, tensor in state.average.items()}
     place = {"format": FORMAT, "done": state.done, "seconds": state.seconds, "header": dict(header)}
     write_tensors(path, tensors, place, what="the checkpoint")
 
@@ -38,9 +39,8 @@ def read_state(path: Path) -> tuple[TrainingState, dict[str, Any]]:
         tensors, place = read_tensors(path)
         if place["format"] != FORMAT:
             raise Damaged(f"its format is {place['format']}, this version reads {FORMAT}")
-        state = TrainingState(
-            int(place["done"]), float(place["seconds"]), _below(tensors, _MODULE), _below(tensors, _OPTIMISER)
-        )
+        parts = [_below(tensors, prefix) for prefix in (_MODULE, _OPTIMISER, _AVERAGE)]
+        state = TrainingState(int(place["done"]), float(place["seconds"]), *parts)
         return state, dict(place["header"])
     except (Damaged, KeyError, TypeError, ValueError) as error:
         raise PictureError(

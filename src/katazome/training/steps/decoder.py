@@ -21,6 +21,7 @@ from katazome.device import generator
 from katazome.networks.decoders import LAYERS, DecoderWeights, Facts, enlarges, mirrored
 from katazome.networks.vgg import Encoder
 from katazome.options import option
+from katazome.pictures.sheet import sheet
 from katazome.training.data import Squares
 from katazome.training.trainer import TrainingOptions
 
@@ -29,6 +30,9 @@ _FITTED = 96
 
 _POSITIONS = 8
 """Positions for each number that is fitted, at most."""
+
+_SHOWN = 8
+"""Pictures on a sheet of samples, at most."""
 
 _TOGETHER = 4096
 _RIDGE = 1e-5
@@ -136,8 +140,11 @@ def _fit(conv: nn.Conv2d, x: Tensor, target: Tensor, draw: torch.Generator) -> N
 class DecoderLesson:
     """A decoder that learns from squares; see :class:`katazome.training.trainer.Lesson`."""
 
-    def __init__(self, encoder: Encoder, squares: Squares, options: DecoderOptions) -> None:
-        self._encoder, self._squares, self._options = encoder, squares, options
+    def __init__(
+        self, encoder: Encoder, squares: Squares, options: DecoderOptions, held: Squares | None = None
+    ) -> None:
+        """Learn from ``squares``; samples are shown of ``held``, which are not learnt from."""
+        self._encoder, self._squares, self._options, self._held = encoder, squares, options, held
         with torch.random.fork_rng():
             torch.manual_seed(options.seed)
             self.module = Mirror(encoder, options.layer).to(encoder.device)
@@ -149,6 +156,16 @@ class DecoderLesson:
         pixels = self._squares.draw(self._options.batch, draw).to(self._encoder.device)
         of_pixels, of_features = self._errors(pixels)
         return {"pixels": of_pixels, "features": self._options.feature_weight * of_features}
+
+    def samples(self) -> Tensor | None:
+        """Pictures held out, and below each what is made of it."""
+        squares = [] if self._held is None else self._held.middles(_SHOWN)
+        if not squares:
+            return None
+        pixels = torch.stack(squares).to(self._encoder.device)
+        made = self.module(self._encoder(pixels, [self._options.layer])[self._options.layer].float())
+        rows = [[("", picture) for picture in some] for some in (pixels, made)]
+        return sheet(rows, cell=self._options.side)
 
     def measure(self, squares: Sequence[Tensor]) -> dict[str, float]:
         """Return mean errors of squares (3, side, side): of ``pixels`` (RMS), of ``features`` (relative)."""

@@ -91,7 +91,7 @@ class WAEOptions(TrainingOptions):
         0.1, help="Weight of VGG-19's features, relative, where the regime has them", low=0, group="Weights"
     )
     swapped_style_weight: float = option(
-        0.1, help="Weight of the look of pictures with another's style code", low=0, group="Weights"
+        0.2, help="Weight of the look of pictures with another's style code", low=0, group="Weights"
     )
     swapped_content_weight: float = option(
         0.1, help="Weight of the content of pictures with another's style code", low=0, group="Weights"
@@ -290,12 +290,10 @@ class WAELesson:
     def samples(self) -> Tensor:
         """Return a sheet (1, 3, H, W): pictures, what comes back, and each with the next one's style."""
         net, device = self.module, self._trunk.device
-        net.eval()
-        with torch.no_grad():
-            pixels, described = (t.to(device) for t in self._pairs.whole(_SHOWN))
-            content, style = net.content_code(pixels), net.style(described)
-            made, mixed = (net.decode(content, code) for code in (style, style.roll(1, 0)))
-            rows = [pixels, made, mixed, pixels.roll(1, 0)]
+        pixels, described = (t.to(device) for t in self._pairs.whole(_SHOWN))
+        content, style = net.content_code(pixels), net.style(described)
+        made, mixed = (net.decode(content, code) for code in (style, style.roll(1, 0)))
+        rows = [pixels, made, mixed, pixels.roll(1, 0)]
         lines = [torch.cat(list(row.clamp(0, 1)), 2) for row in rows]
         return torch.cat(lines, 1)[None].cpu()
 
