@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from katazome.studies.attribute_arms import ARMS, WISHES
+from katazome.errors import OptionError
+from katazome.studies.attribute_arms import ARMS, WISHES, asked_for
 from katazome.studies.attribute_table import MOUTH, change, summary
 from katazome.studies.faces import SEEN, JudgeNet, _balanced, _Lesson, discriminant, verified
 from katazome.training.trainer import TrainingOptions, train
@@ -88,3 +89,12 @@ def test_verification_by_hand() -> None:
     assert auc == 1
     assert threshold == 1
     assert error < 0.2
+
+
+def test_arms_by_name() -> None:
+    assert asked_for(()) == ARMS
+    assert [arm.name for arm in asked_for(("pixels x2", "layer 0.4"))] == ["pixels x2", "layer 0.4"]
+    with pytest.raises(
+        OptionError, match=r"no arm of the study is called 'layer 04'.*did you mean.*layer 0.4"
+    ):
+        asked_for(("layer 04",))

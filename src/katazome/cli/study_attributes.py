@@ -28,6 +28,10 @@ def attributes(
     size: Size = 96,
     iterations: Iterations = 100,
     judge_steps: Annotated[int, Parameter(help="Steps in which the judge learns")] = 1500,
+    arms: Annotated[
+        str,
+        Parameter(help="Arms to measure, such as 'layer 0.4,pixels x2'; open: all"),
+    ] = "",
     part: Part = "1/1",
     device: Device = "auto",
 ) -> int:
@@ -46,6 +50,7 @@ def attributes(
         size=size,
         iterations=iterations,
         judge_steps=judge_steps,
+        arms=tuple(name.strip() for name in arms.split(",") if name.strip()),
         part=part_of(part),
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from katazome.collections.choosing import Wish
+from katazome.errors import OptionError, nearest
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,17 @@ ARMS = (
     Arm("result carried", {"carry": "result"}),
     Arm("plain L-BFGS", {"precondition": False}),
 )
+
+
+def asked_for(names: Sequence[str]) -> tuple[Arm, ...]:
+    """Return the arms of these names, or all when none is named.
+
+    Raises :class:`OptionError` for a name that no arm has.
+    """
+    known = {arm.name: arm for arm in ARMS}
+    for name in names:
+        if name not in known:
+            raise OptionError(
+                f"no arm of the study is called '{name}'{nearest(name, known)} (known: {', '.join(known)})"
+            )
+    return tuple(known[name] for name in names) or ARMS

@@ -43,7 +43,7 @@ from katazome.pictures.read import Picture, read
 from katazome.pictures.sheet import sheet
 from katazome.pictures.write import write
 from katazome.statistics.direction import Direction
-from katazome.studies.attribute_arms import ARMS, WISHES, Arm
+from katazome.studies.attribute_arms import ARMS, WISHES, Arm, asked_for
 from katazome.studies.attribute_table import MEASURED, change, frame_share, summary
 from katazome.studies.faces import EMBEDDED, SEEN, Embedding, FaceJudge, embedding_of, judge_of
 from katazome.studies.report import markdown, write_csv, write_page
@@ -76,6 +76,8 @@ class AttributeStudy:
     size: int = 96
     iterations: int = 100
     judge_steps: int = 1500
+    arms: tuple[str, ...] = ()
+    """Names of the arms that are measured; none named = all."""
     part: tuple[int, int] = (1, 1)
     say: Callable[[str], None] = field(default=lambda _: None)
     _made: dict[tuple[Any, ...], Direction] = field(default_factory=dict, repr=False)
@@ -129,8 +131,9 @@ class AttributeStudy:
     @cached_property
     def manifest(self) -> Manifest:
         """All cases: every arm with each of its faces."""
-        subjects = {arm.name: self.subjects(arm) for arm in ARMS}
-        pairs = [(arm, place) for arm in ARMS for place in range(len(subjects[arm.name]))]
+        arms = asked_for(self.arms)
+        subjects = {arm.name: self.subjects(arm) for arm in arms}
+        pairs = [(arm, place) for arm in arms for place in range(len(subjects[arm.name]))]
         # Arms of many faces and of few come forward alike, face by face: a table of a part says something of
         # all, and arms that go along the same direction follow one another.
         pairs.sort(key=lambda pair: (pair[1] // (self.many // self.few or 1 if pair[0].many else 1), pair[1]))

@@ -120,15 +120,18 @@ class WAEOptions(TrainingOptions):
 def views(square: Tensor, side: int) -> list[Tensor]:
     """Return the :data:`VIEWS` squares (B, 3, side, side) that pictures (B, 3, S, S) are seen through.
 
-    The whole, and two crops at opposite corners; the whole mirrored, and one of the crops.
+    The whole, the whole mirrored, the middle twice as large, a corner twice as large and mirrored: a picture
+    that is used later may show its things at any scale.
     """
     whole = nn.functional.interpolate(square, (side, side), mode="bilinear", antialias=True)
-    return [whole, whole.flip(3), square[:, :, :side, :side], square[:, :, -side:, -side:].flip(3)]
+    edge = (square.shape[2] - side) // 2
+    middle = square[:, :, edge : edge + side, edge : edge + side]
+    return [whole, whole.flip(3), middle, square[:, :, :side, :side].flip(3)]
 
 
 def larger(side: int) -> int:
     """Return the side (px) of the square that views are cut out of."""
-    return side * 5 // 4
+    return 2 * side
 
 
 def descriptions(
@@ -143,7 +146,7 @@ def descriptions(
 
     key = {
         "network": encoder.weights.sha256,
-        "what": "projected Gram matrices of four views",
+        "what": "projected Gram matrices of a whole, its mirror, middle and corner",
         "view": side,
         "precision": str(trunk.settings.dtype),
     }
