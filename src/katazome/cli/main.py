@@ -163,6 +163,7 @@ _OPTIONED = {
     ("filters", "rank"): "filters_rank:rank",
     ("filters", "show"): "filters_show:show",
     ("filters", "select"): "filters_select:select",
+    ("train", "feedforward"): "train_feedforward:feedforward",
     ("train", "segmenter"): "train_segmenter:segmenter",
 }
 """Commands whose options are declared by option classes, and where they stand."""

@@ -1,0 +1,263 @@
+"""A network for one style: a photograph in, the same in the style that it learnt out.
+
+Source: Johnson, Alahi & Fei-Fei, "Perceptual losses for real-time style transfer and super-resolution", ECCV
+2016, and the authors' program: a convolution of 9x9, two that halve, five residual blocks, two that double, a
+convolution of 9x9. Instance normalisation after each but the last: Ulyanov et al., "Improved texture networks",
+CVPR 2017. The end is the authors' scaled tanh, 150 grey levels to either side of the middle, so that no input
+makes anything that is far out of range; what is outside [0, 1] is cut off.
+
+Departures: enlargement to the nearest and a convolution instead of a transposed one, which leaves a
+checkerboard; a reflected border at each convolution instead of one wide border at the beginning, so that
+residual blocks keep their size and no edge is darkened. Any size: an odd side is rounded up where it is
+halved, and the last rows and columns are cut off again.
+
+Statistics of instance normalisation are the whole picture's. So a large picture is not cut into tiles, which
+would have statistics of their own: each convolution goes over it in bands of rows (:func:`convolved`), and
+only its result is held whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from katazome.device import exact_dtype
+from katazome.errors import GivenWeightsError, MethodError, OptionError
+from katazome.weights.tensorfile import Damaged, read_tensors, write_tensors
+
+FORMAT = 1
+KIND = "feedforward"
+BLOCKS = 5
+EPSILON = 1e-5
+"""Added to variances, as torch's instance normalisation does."""
+
+SMALLEST = 16
+"""Smallest side of a picture (px): four positions where the map is smallest."""
+
+REACH = 150 / 255
+"""How far from the middle grey the scaled tanh can go."""
+
+_BAND_BYTES = 1 << 26
+"""Of what a band of a convolution is made from and makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A convolution: of a map that was enlarged by two before it, if ``enlarges``, its border reflected."""
+
+    name: str
+    inputs: int
+    outputs: int
+    kernel: int = 3
+    stride: int = 1
+    enlarges: bool = False
+
+    @property
+    def normalised(self) -> bool:
+        """Whether instance normalisation follows; else it has a bias of its own."""
+        return self.name != "out"
+
+    def size(self, side: int) -> int:
+        """Return the side of the map that it makes of one of ``side``."""
+        return -(-side * (1 + self.enlarges) // self.stride)
+
+
+def layers(width: int) -> tuple[Layer, ...]:
+    """Return the convolutions of a network of ``width`` channels at full size, in order."""
+    deep = 4 * width
+    blocks = [Layer(f"res{n}{half}", deep, deep) for n in range(1, BLOCKS + 1) for half in "ab"]
+    return (
+        Layer("in", 3, width, kernel=9),
+        Layer("down1", width, 2 * width, stride=2),
+        Layer("down2", 2 * width, deep, stride=2),
+        *blocks,
+        Layer("up1", deep, 2 * width, enlarges=True),
+        Layer("up2", 2 * width, width, enlarges=True),
+        Layer("out", width, 3, kernel=9),
+    )
+
+
+def chained(picture: Tensor, act: Callable[[Tensor, str, bool], Tensor]) -> Tensor:
+    """Return what the layers make of a picture (B, 3, H, W), of its size and in [0, 1] but for the tanh's reach.
+
+    ``act`` applies the layer of a name, its normalisation, and a ReLU where it is told to.
+    """
+    height, width = picture.shape[2:]
+    x = picture
+    for name in ("in", "down1", "down2"):
+        x = act(x, name, True)
+    for block in range(1, BLOCKS + 1):
+        x = x + act(act(x, f"res{block}a", True), f"res{block}b", False)
+    for name in ("up1", "up2"):
+        x = act(x, name, True)
+    x = act(x, "out", False)[:, :, :height, :width]
+    return 0.5 + REACH * x.tanh()
+
+
+def prepared(x: Tensor, layer: Layer) -> Tensor:
+    """Return what a layer's convolution is given: enlarged where it must be, its border reflected."""
+    rim = layer.kernel // 2
+    x = F.interpolate(x, scale_factor=2, mode="nearest") if layer.enlarges else x
+    return F.pad(x, (rim, rim, rim, rim), mode="reflect")
+
+
+def parameters(width: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a network's tensors by name."""
+    found: dict[str, tuple[int, ...]] = {}
+    for layer in layers(width):
+        found[f"{layer.name}.weight"] = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
+        own = ("scale", "shift") if layer.normalised else ("bias",)
+        found |= {f"{layer.name}.{kind}": (layer.outputs,) for kind in own}
+    return found
+
+
+class Learner(nn.Module):
+    """The network as it learns: parameters in float32, convolutions in ``dtype``; plain autograd."""
+
+    def __init__(self, width: int, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.layers = {layer.name: layer for layer in layers(width)}
+        for name, shape in parameters(width).items():
+            layer, _, kind = name.partition(".")
+            tensor = torch.empty(shape)
+            if kind == "weight":
+                nn.init.kaiming_normal_(tensor, nonlinearity="relu")
+                tensor *= 1.0 if self.layers[layer].normalised else 0.1 / self.slowed(layer)
+            else:
+                tensor.fill_(1.0 if kind == "scale" and layer not in _SILENT else 0.0)
+            self.register_parameter(f"{layer}_{kind}", nn.Parameter(tensor))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return the picture (B, 3, H, W) restyled; see :func:`chained`."""
+        return chained(picture, self._act)
+
+    def slowed(self, name: str) -> float:
+        """What the weights of a layer are multiplied by before they are used.
+
+        Adam moves each of the thousands of weights of the last convolution by as much as any other, at first
+        all the same way, and nothing normalises what they make: the first step would drive the tanh to its
+        end everywhere, where it has no gradient. So they are kept large, and their product small.
+        """
+        layer = self.layers[name]
+        return 1.0 if layer.normalised else (layer.inputs * layer.kernel**2) ** -0.5
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what was learnt, by the names of :func:`parameters`."""
+        found = {name.replace("_", "."): t.detach() for name, t in self.state_dict().items()}
+        return {n: t * self.slowed(n[:-7]) if n.endswith(".weight") else t for n, t in found.items()}
+
+    def _act(self, x: Tensor, name: str, relu: bool) -> Tensor:
+        layer = self.layers[name]
+        own = {kind: getattr(self, f"{name}_{kind}") for kind in ("weight", *_KINDS[layer.normalised])}
+        dtype = self.dtype if layer.normalised else torch.float32  # the picture itself is made in float32
+        weight = (own["weight"] * self.slowed(name)).to(dtype, memory_format=torch.channels_last)
+        given = prepared(x.to(dtype, memory_format=torch.channels_last), layer)
+        if not layer.normalised:
+            return F.conv2d(given, weight, own["bias"], layer.stride)
+        made = F.conv2d(given, weight, None, layer.stride)
+        # A group for each channel is instance normalisation, and is fast where channels lie last.
+        made = F.group_norm(made.float(), layer.outputs, own["scale"], own["shift"], EPSILON)
+        return (made.relu() if relu else made).to(dtype)
+
+
+_SILENT = tuple(f"res{n}b" for n in range(1, BLOCKS + 1))
+"""Layers that begin with a scale of 0, so that each residual block begins as nothing but its input."""
+
+_KINDS = {True: ("scale", "shift"), False: ("bias",)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a model's file says of it."""
+
+    width: int
+    """Channels at full size."""
+    style: Mapping[str, str]
+    """``name`` and ``sha256`` of the picture whose look it learnt, and ``terms`` of that."""
+    trunk: Mapping[str, str]
+    """``name`` and ``sha256`` of the VGG-19 weights that it learnt by; it runs without them."""
+    data: Mapping[str, int] = field(default_factory=dict)
+    """Pictures by folder."""
+    terms: str = ""
+    """On what terms the pictures were to be had, as the person who trained it said."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """On pictures held out, unweighted: ``content`` and ``style``."""
+    limits: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"kind": KIND, "format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Facts:
+        """Build from JSON values; raises KeyError, TypeError or ValueError for those of something else."""
+        if values.get("kind") != KIND:
+            raise ValueError(f"it is a {values.get('kind', 'file of something else')}")
+        if values["format"] != FORMAT:
+            raise ValueError(f"its format is {values['format']}, this version reads {FORMAT}")
+        if not isinstance(values["width"], int) or values["width"] < 1:
+            raise ValueError(f"its width is {values['width']}")
+        return cls(**{k: v for k, v in values.items() if k not in ("kind", "format")})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedForwardWeights:
+    """What a network has learnt; float32, on the CPU."""
+
+    name: str
+    sha256: str
+    """Of the tensors."""
+    facts: Facts
+    tensors: Mapping[str, Tensor]
+    """By the names of :func:`parameters`."""
+
+    @staticmethod
+    def of(name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> FeedForwardWeights:
+        """Build from tensors and what :meth:`Facts.to_json` returned.
+
+        Raises :class:`ValueError` for those of something else.
+        """
+        try:
+            known = Facts.from_json(facts)
+            whole = {n: tensors[n].float() for n in parameters(known.width)}
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{error} is missing or wrong") from error
+        for n, shape in parameters(known.width).items():
+            if tuple(whole[n].shape) != shape:
+                raise ValueError(f"{n} has the shape {tuple(whole[n].shape)}, a width of {known.width} {shape}")
+            if not bool(whole[n].isfinite().all()):
+                raise ValueError(f"{n} holds what is no number")
+        found = hashlib.sha256()
+        for n in sorted(whole):
+            found.update(n.encode() + whole[n].contiguous().numpy().tobytes())
+        return FeedForwardWeights(name=name, sha256=found.hexdigest(), facts=known, tensors=whole)
+
+    def write(self, path: Path) -> None:
+        """Write it in half precision; :class:`katazome.errors.OutputError` when it cannot be."""
+        halved = {name: tensor.detach().half() for name, tensor in self.tensors.items()}
+        write_tensors(path, halved, self.facts.to_json(), what="the model")
+
+
+def open_feedforward(path: Path, name: str = "") -> FeedForwardWeights:
+    """Read a file of ``katazome train feedforward``; :class:`GivenWeightsError` when it is none."""
+    if not path.is_file():
+        raise GivenWeightsError(
+            f"there is no model {path}; make one with `katazome train feedforward --style PAINTING "
+            f"--images DIR -o {path.name}`"
+        )
+    try:
+        return FeedForwardWeights.of(name or KIND, *read_tensors(path))
+    except (Damaged, ValueError) as error:
+        raise GivenWeightsError(
+            f"{path} is no model of --method feedforward: {error}; make one with `katazome train feedforward`"
+        ) from error
