@@ -10,8 +10,7 @@ from pathlib import Path
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import tell
-from katazome.cli.train_decoder import _digest, _tell_skipped
-from katazome.cli.training import TrainSettings, model_path, state_path, trained
+from katazome.cli.training import TrainSettings, digest, model_path, state_path, tell_skipped, trained
 from katazome.collections.folders import find
 from katazome.device import keep_heap, resolve_device
 from katazome.errors import OptionError, PictureError
@@ -44,7 +43,9 @@ class FeedForwardSettings(TrainSettings):
         repeats=True,
     )
     style_terms: str = option(
-        "not stated", help="On what terms the style picture is to be had; written into the model", group="Output"
+        "not stated",
+        help="On what terms the style picture is to be had; written into the model",
+        group="Output",
     )
     limits: str = option(
         "", help="What is known to fail, for those who use it; written into the file", group="Output"
@@ -78,14 +79,15 @@ def _feedforward(**given: object) -> int:
             "options": options.to_json(),
             "network": encoder.weights.sha256,
             "style": style.sha256,
-            "pictures": _digest(learn),
+            "pictures": digest(learn),
         }
         seconds = trained(lesson, options, path, header, interrupt, quiet=quiet)
         if seconds is None:
             return INTERRUPTED
     losses = lesson.measure(held.middles(_MEASURED))
-    _tell_skipped({**squares.skipped, **held.skipped}, quiet=quiet)
+    tell_skipped({**squares.skipped, **held.skipped}, quiet=quiet)
     facts = {
+        "what": f"Network for one style, {style.name}",
         "style": {"name": style.name, "sha256": style.sha256, "terms": settings.style_terms},
         "data": dict(Counter(source.folder.name for source in (*learn, *asked))),
         "terms": settings.terms,

@@ -1,8 +1,8 @@
 """A network for one style: a photograph in, the same in the style that it learnt out.
 
 Source: Johnson, Alahi & Fei-Fei, "Perceptual losses for real-time style transfer and super-resolution", ECCV
-2016, and the authors' program: a convolution of 9x9, two that halve, five residual blocks, two that double, a
-convolution of 9x9. Instance normalisation after each but the last: Ulyanov et al., "Improved texture networks",
+2016, and the authors' program: a convolution of 9x9, two that halve, five residual blocks, two that double,
+another of 9x9. Instance normalisation after each but the last: Ulyanov et al., "Improved texture networks",
 CVPR 2017. The end is the authors' scaled tanh, 150 grey levels to either side of the middle, so that no input
 makes anything that is far out of range; what is outside [0, 1] is cut off.
 
@@ -18,7 +18,6 @@ only its result is held whole.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,12 +27,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from katazome.device import exact_dtype
-from katazome.errors import GivenWeightsError, MethodError, OptionError
-from katazome.weights.tensorfile import Damaged, read_tensors, write_tensors
+from katazome.weights.modelfile import Kind
 
-FORMAT = 1
-KIND = "feedforward"
+KIND = Kind(
+    "feedforward",
+    1,
+    "network for one style",
+    "katazome train feedforward --style PAINTING --images DIR -o MODEL",
+)
 BLOCKS = 5
 EPSILON = 1e-5
 """Added to variances, as torch's instance normalisation does."""
@@ -85,7 +86,7 @@ def layers(width: int) -> tuple[Layer, ...]:
 
 
 def chained(picture: Tensor, act: Callable[[Tensor, str, bool], Tensor]) -> Tensor:
-    """Return what the layers make of a picture (B, 3, H, W), of its size and in [0, 1] but for the tanh's reach.
+    """Return what the layers make of a picture (B, 3, H, W): of its size, in [0, 1] but for the tanh's reach.
 
     ``act`` applies the layer of a name, its normalisation, and a ReLU where it is told to.
     """
@@ -181,9 +182,11 @@ class Facts:
     width: int
     """Channels at full size."""
     style: Mapping[str, str]
-    """``name`` and ``sha256`` of the picture whose look it learnt, and ``terms`` of that."""
+    """``name`` and ``sha256`` of the picture whose look it learnt, and its ``terms``."""
     trunk: Mapping[str, str]
     """``name`` and ``sha256`` of the VGG-19 weights that it learnt by; it runs without them."""
+    what: str = ""
+    """A line for people."""
     data: Mapping[str, int] = field(default_factory=dict)
     """Pictures by folder."""
     terms: str = ""
@@ -194,21 +197,6 @@ class Facts:
     """On pictures held out, unweighted: ``content`` and ``style``."""
     limits: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {"kind": KIND, "format": FORMAT, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Facts:
-        """Build from JSON values; raises KeyError, TypeError or ValueError for those of something else."""
-        if values.get("kind") != KIND:
-            raise ValueError(f"it is a {values.get('kind', 'file of something else')}")
-        if values["format"] != FORMAT:
-            raise ValueError(f"its format is {values['format']}, this version reads {FORMAT}")
-        if not isinstance(values["width"], int) or values["width"] < 1:
-            raise ValueError(f"its width is {values['width']}")
-        return cls(**{k: v for k, v in values.items() if k not in ("kind", "format")})
-
 
 @dataclass(frozen=True, kw_only=True)
 class FeedForwardWeights:
@@ -216,48 +204,38 @@ class FeedForwardWeights:
 
     name: str
     sha256: str
-    """Of the tensors."""
     facts: Facts
     tensors: Mapping[str, Tensor]
     """By the names of :func:`parameters`."""
 
     @staticmethod
-    def of(name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> FeedForwardWeights:
-        """Build from tensors and what :meth:`Facts.to_json` returned.
-
-        Raises :class:`ValueError` for those of something else.
-        """
+    def of(
+        name: str, sha256: str, tensors: Mapping[str, Tensor], card: Mapping[str, Any]
+    ) -> FeedForwardWeights:
+        """Build from the tensors and the card of a file; :class:`ValueError` for those of something else."""
         try:
-            known = Facts.from_json(facts)
-            whole = {n: tensors[n].float() for n in parameters(known.width)}
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{error} is missing or wrong") from error
-        for n, shape in parameters(known.width).items():
+            facts = Facts(**card)
+            shapes = parameters(facts.width)
+            whole = {n: tensors[n].float() for n in shapes}
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"it lacks what it should have, or has more ({error})") from error
+        for n, shape in shapes.items():
             if tuple(whole[n].shape) != shape:
-                raise ValueError(f"{n} has the shape {tuple(whole[n].shape)}, a width of {known.width} {shape}")
+                raise ValueError(f"{n} has the shape {tuple(whole[n].shape)}, where {shape} was expected")
             if not bool(whole[n].isfinite().all()):
                 raise ValueError(f"{n} holds what is no number")
-        found = hashlib.sha256()
-        for n in sorted(whole):
-            found.update(n.encode() + whole[n].contiguous().numpy().tobytes())
-        return FeedForwardWeights(name=name, sha256=found.hexdigest(), facts=known, tensors=whole)
+        return FeedForwardWeights(name=name, sha256=sha256, facts=facts, tensors=whole)
 
     def write(self, path: Path) -> None:
         """Write it in half precision; :class:`katazome.errors.OutputError` when it cannot be."""
         halved = {name: tensor.detach().half() for name, tensor in self.tensors.items()}
-        write_tensors(path, halved, self.facts.to_json(), what="the model")
+        KIND.write(path, halved, asdict(self.facts))
 
 
 def open_feedforward(path: Path, name: str = "") -> FeedForwardWeights:
     """Read a file of ``katazome train feedforward``; :class:`GivenWeightsError` when it is none."""
-    if not path.is_file():
-        raise GivenWeightsError(
-            f"there is no model {path}; make one with `katazome train feedforward --style PAINTING "
-            f"--images DIR -o {path.name}`"
-        )
+    tensors, card, sha256 = KIND.read(path)
     try:
-        return FeedForwardWeights.of(name or KIND, *read_tensors(path))
-    except (Damaged, ValueError) as error:
-        raise GivenWeightsError(
-            f"{path} is no model of --method feedforward: {error}; make one with `katazome train feedforward`"
-        ) from error
+        return FeedForwardWeights.of(name or KIND.name, sha256, tensors, card)
+    except ValueError as error:
+        raise KIND.wrong(path, str(error)) from error

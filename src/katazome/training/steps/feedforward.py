@@ -199,4 +199,4 @@ def made(
     trunk = {"name": encoder.weights.name, "sha256": encoder.weights.sha256}
     whole = Facts(width=options.width, trunk=trunk, options=options.to_json(), **facts)
     tensors = {name: tensor.cpu() for name, tensor in lesson.module.tensors().items()}
-    return FeedForwardWeights.of(KIND, tensors, whole.to_json())
+    return FeedForwardWeights(name=KIND.name, sha256="", facts=whole, tensors=tensors)
