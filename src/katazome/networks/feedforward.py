@@ -18,8 +18,9 @@ only its result is held whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.resources import as_file
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from katazome.device import exact_dtype
+from katazome.errors import GivenWeightsError, MethodError, OptionError, nearest
+from katazome.weights import own as own_models
 from katazome.weights.modelfile import Kind
 
 KIND = Kind(
@@ -45,8 +49,11 @@ SMALLEST = 16
 REACH = 150 / 255
 """How far from the middle grey the scaled tanh can go."""
 
-_BAND_BYTES = 1 << 26
-"""Of what a band of a convolution is made from and makes."""
+DEFAULT = "wheat-field"
+"""The network that is taken where none is named."""
+
+_BAND_VALUES = 1 << 24
+"""Numbers that a band of a convolution is made from and makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +233,10 @@ class FeedForwardWeights:
                 raise ValueError(f"{n} holds what is no number")
         return FeedForwardWeights(name=name, sha256=sha256, facts=facts, tensors=whole)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return all but the tensors as JSON values, for a checkpoint."""
+        return {"name": self.name, "sha256": self.sha256, "card": asdict(self.facts)}
+
     def write(self, path: Path) -> None:
         """Write it in half precision; :class:`katazome.errors.OutputError` when it cannot be."""
         halved = {name: tensor.detach().half() for name, tensor in self.tensors.items()}
@@ -239,3 +250,150 @@ def open_feedforward(path: Path, name: str = "") -> FeedForwardWeights:
         return FeedForwardWeights.of(name or KIND.name, sha256, tensors, card)
     except ValueError as error:
         raise KIND.wrong(path, str(error)) from error
+
+
+class FeedForward:
+    """A network made ready for one device and data type.
+
+    Call it with a picture (1, 3, H, W), sRGB in [0, 1]; it returns the picture restyled, float32 (float64 of
+    float64), in [0, 1]. No gradient passes through it.
+    """
+
+    def __init__(
+        self,
+        weights: FeedForwardWeights,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.weights, self.dtype = weights, dtype
+        self.device = torch.device(device)
+        self._layers = {layer.name: layer for layer in layers(weights.facts.width)}
+        # The picture itself is made in float32: a value of bfloat16 near 1 is a whole grey level wide.
+        self._exact = dtype if dtype == torch.float64 else torch.float32
+        self._tensors = {name: t.to(self.device, self._type(name)) for name, t in weights.tensors.items()}
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes for each pixel at the most: of what the last enlargement is made from, and what it makes."""
+        width = self.weights.facts.width
+        return (2 * width // 4 + width) * torch.empty((), dtype=self.dtype).element_size()
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """Return ``picture`` restyled."""
+        if picture.ndim != 4 or picture.shape[:2] != (1, 3) or not picture.is_floating_point():
+            raise MethodError(f"the network takes a float picture (1, 3, H, W), got {tuple(picture.shape)}")
+        self.check(*picture.shape[2:])
+        with torch.no_grad():
+            return chained(picture.to(self.device), self._act).clamp(0, 1).contiguous()
+
+    @staticmethod
+    def check(height: int, width: int) -> None:
+        """Raise :class:`OptionError` for a picture that is too small."""
+        if min(height, width) < SMALLEST:
+            raise OptionError(
+                f"{width} x {height} px is too small: each side needs at least {SMALLEST} px; "
+                "choose a larger --size"
+            )
+
+    def _type(self, name: str) -> torch.dtype:
+        layer, _, kind = name.partition(".")
+        return self.dtype if kind == "weight" and layer != "out" else self._exact
+
+    def _act(self, x: Tensor, name: str, relu: bool) -> Tensor:
+        layer, own = self._layers[name], self._tensors
+        weight = own[f"{name}.weight"]
+        if not layer.normalised:
+            return convolved(x, layer, weight, own[f"{name}.bias"])
+        moments: list[Tensor] = []
+        made = convolved(x, layer, weight, moments=moments)
+        mean, variance = whole_moments(moments)
+        scale = own[f"{name}.scale"].to(mean) * (variance + EPSILON).rsqrt()
+        shift = own[f"{name}.shift"].to(mean) - scale * mean
+        scale, shift = (t.to(self._exact).view(1, -1, 1, 1) for t in (scale, shift))
+        rows = _rows(made.shape[1] * made.shape[3])
+        for band in torch.split(made, rows, 2):
+            done = band.to(self._exact).mul_(scale).add_(shift)
+            band.copy_(done.relu_() if relu else done)
+        return made
+
+
+def convolved(
+    x: Tensor,
+    layer: Layer,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    moments: list[Tensor] | None = None,
+) -> Tensor:
+    """Return a layer's convolution of a whole map (1, C, H, W), made in bands of rows; channels last.
+
+    What a band is made from is copied out of the map: enlarged, and with its border reflected. ``moments``
+    is given positions, mean and variance of each band (3, C), for :func:`whole_moments`.
+    """
+    rows, columns = (layer.size(side) for side in x.shape[2:])
+    made = torch.empty(
+        (1, layer.outputs, rows, columns),
+        dtype=weight.dtype,
+        device=x.device,
+        memory_format=torch.channels_last,
+    )
+    across = _read(layer, x.shape[3], 0, columns).to(x.device)
+    # Copied position by position, which is quick where channels lie last.
+    positions = x[0].permute(1, 2, 0)
+    step = _rows(len(across) * layer.inputs * layer.stride + columns * layer.outputs)
+    for top in range(0, rows, step):
+        bottom = min(rows, top + step)
+        down = _read(layer, x.shape[2], top, bottom).to(x.device)
+        given = positions.index_select(0, down).index_select(1, across).to(weight.dtype)
+        band = F.conv2d(given.permute(2, 0, 1)[None], weight, bias, layer.stride)
+        made[:, :, top:bottom] = band
+        if moments is not None:
+            exact = band if band.dtype == torch.float64 else band.float()
+            variance, mean = torch.var_mean(exact, (0, 2, 3), correction=0)
+            moments.append(
+                torch.stack([torch.full_like(mean, band.shape[2] * band.shape[3]), mean, variance])
+            )
+    return made
+
+
+def whole_moments(bands: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return mean and variance (C,) of a whole map from positions, mean and variance (3, C) of its bands."""
+    counts, means, variances = torch.stack(list(bands), 1).to(exact_dtype(bands[0].device))
+    share = counts / counts.sum(0)
+    mean = (share * means).sum(0)
+    return mean, (share * (variances + (means - mean).square())).sum(0)
+
+
+def _read(layer: Layer, side: int, start: int, stop: int) -> Tensor:
+    """Return which positions, of ``side``, a convolution reads to make those from ``start`` to ``stop``."""
+    rim, grown = layer.kernel // 2, side * (1 + layer.enlarges)
+    places = torch.arange(start * layer.stride - rim, (stop - 1) * layer.stride + rim + 1).abs()
+    return (grown - 1 - (grown - 1 - places).abs()) // (1 + layer.enlarges)
+
+
+def _rows(values: int) -> int:
+    """Return how many rows of so many values are worked on at once."""
+    return max(1, _BAND_VALUES // values)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the networks that come with the program."""
+    prefix = f"{KIND.name}-"
+    return tuple(m.name.removeprefix(prefix) for m in own_models.models() if m.name.startswith(prefix))
+
+
+def opened(model: str) -> FeedForwardWeights:
+    """Return a network by the name of one that comes with the program, or by its file; empty: the default.
+
+    Raises :class:`GivenWeightsError` when it is none.
+    """
+    model = model or DEFAULT
+    if model in names():
+        name = f"{KIND.name}-{model}"
+        with as_file(own_models.folder() / f"{name}.safetensors") as path:
+            return open_feedforward(path, name)
+    if not Path(model).exists():
+        raise GivenWeightsError(
+            f"there is no {KIND.what} {model}{nearest(model, names())}: neither a file, nor one that comes "
+            f"with the program ({', '.join(names())}); make one with `{KIND.command}`"
+        )
+    return open_feedforward(Path(model))

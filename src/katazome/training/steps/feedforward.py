@@ -172,7 +172,7 @@ class FeedForwardLesson:
         features = self._encoder(made, options.taps)
         content = Content(targets, dict.fromkeys(kept, 1 / len(kept)))
         # Of each picture by itself: Gram matrices of all together would let each be anything.
-        apart = {name: features[name].split(1) for name in self._style.taps}
+        apart = {name: torch.split(features[name], 1) for name in self._style.taps}
         looks = [
             self._style.value(self._style.partial({name: f[n] for name, f in apart.items()}, whole))
             for n in range(len(pixels))
