@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 
 from katazome.networks.decoders import LAYERS as DECODED
 from katazome.networks.decoders import DecoderWeights, Facts, mirrored
+from katazome.networks.feedforward import Facts as NetworkFacts
+from katazome.networks.feedforward import FeedForwardWeights, parameters
 from katazome.weights.flavours import LAYERS, VGGWeights
 
 
@@ -44,3 +47,19 @@ def tiny_decoders(seed: int = 0) -> list[DecoderWeights]:
         facts = Facts(layer=layer, trunk={"name": vgg.name, "sha256": vgg.sha256})
         found.append(DecoderWeights(name=f"tiny-{layer}", sha256=f"{seed:064x}", facts=facts, convs=convs))
     return found
+
+
+def tiny_feedforward(seed: int = 0, width: int = 4) -> FeedForwardWeights:
+    """Return a random network for one style; its pictures have the photograph's forms, in odd colours."""
+    draw = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name, shape in parameters(width).items():
+        kind = name.rpartition(".")[2]
+        if kind == "weight":
+            tensors[name] = torch.randn(shape, generator=draw) * (2 / math.prod(shape[1:])) ** 0.5
+        else:
+            tensors[name] = (kind == "scale") + 0.1 * torch.randn(shape, generator=draw)
+    facts = NetworkFacts(
+        width=width, style={"name": "tiny"}, trunk={"name": "tiny", "sha256": f"{seed:064x}"}
+    )
+    return FeedForwardWeights(name="feedforward", sha256=f"{seed + 1:064x}", facts=facts, tensors=tensors)

@@ -13,6 +13,7 @@ from typing import Any
 
 import katazome.methods.adain
 import katazome.methods.attribute
+import katazome.methods.feedforward
 import katazome.methods.filters
 import katazome.methods.gatys
 import katazome.methods.material
@@ -28,19 +29,27 @@ from katazome.errors import OptionError, PictureError
 from katazome.looks import check_place, look_of, place_of
 from katazome.methods.base import Engine, Inputs, Method, Photograph, get_method, list_methods
 from katazome.methods.kept import KeptLooks
-from katazome.methods.options import STARTS, PictureOptions, WalkOptions
+from katazome.methods.options import STARTS, SizedOptions, WalkOptions
 from katazome.networks.decoders import Decoders, DecoderWeights
 from katazome.networks.faces import open_faces
 from katazome.networks.seen import Seen
 from katazome.networks.vgg import Encoder
 from katazome.pictures.read import PictureLike, read
 from katazome.pictures.resize import parse_size
-from katazome.placing import name_filters, name_model, places, read_canvas, read_inputs
+from katazome.placing import (
+    name_filters,
+    name_model,
+    name_network,
+    places,
+    read_canvas,
+    read_inputs,
+    read_photograph,
+)
 from katazome.recipe import make_recipe
 from katazome.results import Record, Result, drain, record
 from katazome.statistics.direction import Direction
 from katazome.weights.flavours import VGGWeights, open_vgg
-from katazome.work import Work, decided, on_device, stored, stored_direction, stored_model
+from katazome.work import Work, decided, on_device, stored, stored_direction, stored_model, stored_network
 
 __all__ = [
     "DEFAULT_METHOD",
@@ -144,7 +153,8 @@ class Session:
         from_ = options.get("from_")
         if isinstance(from_, str) and from_:  # what else it may be the options themselves will say
             options["where"] = place_of(from_, options.get("where"))
-        segmenter = name_model(options, self.encoder.weights)
+        network = name_network(options) if chosen.learnt else None
+        segmenter = None if chosen.learnt else name_model(options, self.encoder.weights)
         asked = places(options, segmenter)
         name_filters(options, self.encoder.weights)
         resolved = chosen.resolve(options, preset, self.encoder.weights.flavour)
@@ -152,11 +162,16 @@ class Session:
             raise OptionError(f"{method} restyles a picture; give a content picture")
         if not chosen.styled:
             assert content is not None
-            inputs = replace(read_canvas(read(content), asked), direction=direction)
-            return self._work(chosen, resolved, inputs)
-        own = chosen.where(resolved, self._engine)
-        inputs = read_inputs(content, styles, start, resolved, asked, own)
-        inputs = replace(inputs, segmenter=segmenter, seen=seen)
+            if styles:
+                raise OptionError(f"{method} takes no style picture: its model has learnt one; leave it out")
+            if not chosen.learnt:
+                inputs = replace(read_canvas(read(content), asked), direction=direction)
+                return self._work(chosen, resolved, inputs)
+            inputs = replace(read_photograph(content, resolved, asked), network=network)
+        else:
+            own = chosen.where(resolved, self._engine)
+            inputs = read_inputs(content, styles, start, resolved, asked, own)
+            inputs = replace(inputs, segmenter=segmenter, seen=seen)
         if preview:
             resolved = replace(resolved, size=_preview_size(inputs, resolved))
         return self._work(chosen, resolved, inputs)
@@ -267,13 +282,15 @@ class Session:
         inputs = Inputs.of([(p["role"], stored(p, n, extra)) for n, p in enumerate(header["pictures"])])
         if header.get("model"):
             inputs = replace(inputs, segmenter=stored_model(header["model"], extra, weights))
+        if header.get("network"):
+            inputs = replace(inputs, network=stored_network(header["network"], extra))
         if header.get("direction"):
             inputs = replace(inputs, direction=stored_direction(header["direction"], extra))
         work = self._work(method, options, inputs)
         return work, on_device(checkpoint, self.device), dict(header["caller"])
 
 
-def _preview_size(inputs: Inputs, options: PictureOptions) -> str:
+def _preview_size(inputs: Inputs, options: SizedOptions) -> str:
     native = inputs.content.native if inputs.content is not None else (512, 512)
     height, width = parse_size(options.size, native)
     factor = min(1.0, PREVIEW_SIZE / max(height, width))

@@ -17,7 +17,8 @@ from torch import Tensor
 from katazome.errors import OptionError
 from katazome.filters.select import chosen_of, words_of
 from katazome.methods.base import Inputs, Placement, Style
-from katazome.methods.options import PictureOptions, RestylingOptions
+from katazome.methods.options import ChangingOptions, PictureOptions, RestylingOptions
+from katazome.networks.feedforward import KIND, FeedForwardWeights, opened
 from katazome.networks.segmenter import Segmenter, fitting, open_segmenter
 from katazome.pictures.mask import feathered
 from katazome.pictures.read import Picture, PictureLike, read
@@ -89,6 +90,22 @@ def name_model(options: dict[str, Any], weights: VGGWeights) -> Segmenter | None
     return open_segmenter(Path(given), weights)
 
 
+def name_network(options: dict[str, Any]) -> FeedForwardWeights:
+    """Open the network that has learnt a look, and leave its name, or a word for a file.
+
+    An open one may be given as well. Raises :class:`GivenWeightsError` when the file is none.
+    """
+    given = options.get("model", "")
+    if isinstance(given, FeedForwardWeights):
+        options["model"] = _MODEL
+        return given
+    if not isinstance(given, str | os.PathLike):
+        raise OptionError(f"model is {given!r}; it must be a file of a network for one style, or its name")
+    found = opened(os.fspath(given))
+    options["model"] = found.name.removeprefix(f"{KIND.name}-") if found.name != KIND.name else _MODEL
+    return found
+
+
 def _items(at: Any) -> list[Any]:
     if isinstance(at, Mapping):
         return list(at.items())
@@ -141,10 +158,9 @@ def read_inputs(
             "name one, or leave where out: each at has a region of its own"
         )
     everywhere = isinstance(asked.where, Everything) and not asked.at and own is None
-    if isinstance(options, RestylingOptions) and options.feather and everywhere:
-        raise OptionError("feather softens the edges of regions, and there is none; name one by where or at")
-    longest = int(options.size) if options.size.isdigit() else None
-    canvas = None if content is None else _noted(read(content, longest=longest), options.size)
+    feather = options.feather if isinstance(options, RestylingOptions) else 0.0
+    _check_feather(feather, everywhere=everywhere)
+    canvas = None if content is None else _canvas(content, options.size)
     looks = _styles([*styles, *(style for _, style in asked.at)], canvas, options, asked.style_where)
     regions: list[Region | None] = []
     if styles:
@@ -152,20 +168,36 @@ def read_inputs(
     regions += [_within(region, own) for region, _ in asked.at]
     groups = [looks[: len(styles)]] if styles else []
     groups += [[look] for look in looks[len(styles) :]]
-    maps = _maps(regions, canvas, options)
+    maps = _maps(regions, canvas, feather)
     placed = [Placement(tuple(group), region) for group, region in zip(groups, maps, strict=True)]
     return Inputs(canvas, tuple(placed), None if start is None else read(start))
 
 
-def read_canvas(content: Picture, asked: Places, feather: float = 0.0) -> Inputs:
+def read_canvas(content: Picture, asked: Places) -> Inputs:
     """Return the inputs of a method that takes no style: the picture, and the map of where it may change.
 
     Raises :class:`RegionError` for a region that is empty or cannot be made.
     """
     if isinstance(asked.where, Everything):
         return Inputs(content, ())
-    found = _as_picture(asked.where, feathered(map_of(asked.where, content), feather))
-    return Inputs(content, (Placement((), found),))
+    return Inputs(content, (Placement((), _as_picture(asked.where, map_of(asked.where, content))),))
+
+
+def read_photograph(content: PictureLike, options: ChangingOptions, asked: Places) -> Inputs:
+    """Read the picture that takes a look which was learnt, and make the map of where.
+
+    Raises :class:`OptionError`, :class:`PictureError` or :class:`RegionError`.
+    """
+    everywhere = isinstance(asked.where, Everything)
+    _check_feather(options.feather, everywhere=everywhere)
+    canvas = _canvas(content, options.size)
+    if everywhere:
+        return Inputs(canvas, ())
+    return Inputs(canvas, (Placement((), _maps([asked.where], canvas, options.feather)[0]),))
+
+
+def _canvas(content: PictureLike, size: str) -> Picture:
+    return _noted(read(content, longest=int(size) if size.isdigit() else None), size)
 
 
 def _noted(canvas: Picture, size: str) -> Picture:
@@ -202,12 +234,15 @@ def _styles(
     ]
 
 
-def _maps(
-    regions: Sequence[Region | None], canvas: Picture | None, options: PictureOptions
-) -> list[Picture | None]:
-    if canvas is None or not isinstance(options, RestylingOptions):
+def _check_feather(feather: float, *, everywhere: bool) -> None:
+    if feather and everywhere:
+        raise OptionError("feather softens the edges of regions, and there is none; name one by where or at")
+
+
+def _maps(regions: Sequence[Region | None], canvas: Picture | None, feather: float) -> list[Picture | None]:
+    if canvas is None:
         return [None for _ in regions]
-    sigma = options.feather * canvas.height / canvas.native[0]
+    sigma = feather * canvas.height / canvas.native[0]
     found = [None if r is None else _as_picture(r, feathered(map_of(r, canvas), sigma)) for r in regions]
     made = [picture for picture in found if picture is not None]
     if made:

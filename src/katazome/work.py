@@ -14,6 +14,7 @@ from katazome.descent.checkpoint import bytes_to_tensor, tensor_to_bytes, write_
 from katazome.descent.loop import Checkpoint, Step
 from katazome.errors import PictureError
 from katazome.methods.base import Inputs, Method, Task
+from katazome.networks.feedforward import FeedForwardWeights
 from katazome.networks.segmenter import Segmenter, segmenter_of
 from katazome.objective.plan import Plan
 from katazome.pictures.read import Picture, read
@@ -22,6 +23,7 @@ from katazome.statistics.direction import Direction
 from katazome.weights.flavours import VGGWeights
 
 _MODEL = "model."
+_NETWORK = "network."
 _DIRECTION = "direction."
 
 
@@ -59,13 +61,16 @@ class Work:
                 extra[f"{number}.pixels"] = picture.pixels
                 if picture.alpha is not None:
                     extra[f"{number}.alpha"] = picture.alpha
-        model, direction = self.inputs.segmenter, self.inputs.direction
+        model, network, direction = self.inputs.segmenter, self.inputs.network, self.inputs.direction
         if model is not None:
             extra |= {_MODEL + name: tensor for name, tensor in model.tensors().items()}
+        if network is not None:
+            extra |= {_NETWORK + name: tensor for name, tensor in network.tensors.items()}
         if direction is not None:
             extra |= {_DIRECTION + name: tensor for name, tensor in direction.tensors().items()}
         facts = {
             "model": None if model is None else model.facts.to_json(),
+            "network": None if network is None else network.to_json(),
             "direction": None if direction is None else direction.to_json(),
             "method": self.method.name,
             "options": decided(self.options, self.plan),
@@ -85,6 +90,17 @@ def stored_model(facts: dict[str, Any], extra: dict[str, Tensor], weights: VGGWe
     except ValueError as error:
         raise PictureError(
             f"the model in the checkpoint is damaged ({error}); start the work again"
+        ) from error
+
+
+def stored_network(facts: dict[str, Any], extra: dict[str, Tensor]) -> FeedForwardWeights:
+    """Return the network as :meth:`Work.save` stored it; :class:`PictureError` when it is damaged."""
+    tensors = {name.removeprefix(_NETWORK): t for name, t in extra.items() if name.startswith(_NETWORK)}
+    try:
+        return FeedForwardWeights.of(str(facts["name"]), str(facts["sha256"]), tensors, facts["card"])
+    except (KeyError, ValueError) as error:
+        raise PictureError(
+            f"the network in the checkpoint is damaged ({error}); start the work again"
         ) from error
 
 

@@ -43,6 +43,7 @@ app.command(
     help_epilogue="Examples:\n"
     "  katazome stylize photo.jpg painting.jpg -o out.png --size 1024 --strength 0.7\n"
     "  katazome stylize photo.jpg one.jpg two.jpg --blend 3,1 --preview -o - > small.png\n"
+    "  katazome stylize photo.jpg --method feedforward --model waves.safetensors -o out.png\n"
     "  katazome stylize photo.jpg night.jpg --where not:mask:tower.png -o out.png\n"
     "  katazome stylize photo.jpg --at mask:sky.png=waves.jpg --at not:mask:sky.png=night.jpg -o out.png",
 )
@@ -163,6 +164,7 @@ _OPTIONED = {
     ("filters", "rank"): "filters_rank:rank",
     ("filters", "show"): "filters_show:show",
     ("filters", "select"): "filters_select:select",
+    ("train", "feedforward"): "train_feedforward:feedforward",
     ("train", "segmenter"): "train_segmenter:segmenter",
 }
 """Commands whose options are declared by option classes, and where they stand."""

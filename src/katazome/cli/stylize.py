@@ -38,7 +38,7 @@ from katazome.regions.grammar import parse_placement
 
 
 def _by_method(*, content: bool) -> dict[str, type[Options]]:
-    methods = [m for m in list_methods() if m.styled and m.content == content]
+    methods = [m for m in list_methods() if (m.restyles if content else m.styled and not m.content)]
     methods.sort(key=lambda m: m.name != DEFAULT_METHOD)
     return {m.name: m.options for m in methods}
 
@@ -51,16 +51,16 @@ def presets_of(methods: Sequence[Method]) -> str:
 
 def _stylize(content: str, *styles: str, **given: Any) -> int:
     settings = StylizeSettings.from_json(declare.values_of(StylizeSettings, given))
-    if not styles and not given.get("at"):
-        raise OptionError("no style picture was given; name one or several after the content picture")
     if settings.recipe is not None:
         return again(settings.recipe, content, styles, settings, given)
     said = [name for name in ("mask", "other_style", "other_weights") if getattr(settings, name)]
     if said:
         raise OptionError(f"{said[0]} stands beside a recipe; give one by --recipe")
     method = get_method(settings.method)
-    if not method.content or not method.styled:
+    if not method.restyles:
         raise OptionError(f"{method.name} restyles no picture by a style; use `katazome {method.name}`")
+    if method.styled and not styles and not given.get("at"):
+        raise OptionError("no style picture was given; name one or several after the content picture")
     return make(method, content, styles, settings, given)
 
 
@@ -123,7 +123,7 @@ def make(
         output = (
             settings.output
             if settings.output is not None
-            else _made_name(content, [*styles, *placed, *(["preview"] if settings.preview else [])])
+            else _made_name(content, [*_looks(method, styles, options), *placed, *_kinds(settings)])
         )
         check_output(output, settings)
     device = settings.device or (replay.device() if replay is not None else "auto")
@@ -200,6 +200,15 @@ def _start_file(options: Mapping[str, Any]) -> list[str]:
     return [] if init in (None, *STARTS) else [str(init)]
 
 
+def _looks(method: Method, styles: Sequence[str], options: Mapping[str, Any]) -> Sequence[str]:
+    """Return what a result is called after: its styles, or the network that has learnt one."""
+    return [str(options.get("model") or method.name)] if method.learnt else styles
+
+
+def _kinds(settings: WorkSettings) -> Sequence[str]:
+    return ["preview"] if settings.preview else []
+
+
 def _made_name(content: str | None, styles: Sequence[str]) -> str:
     stems = ["picture" if s == "-" else Path(s).stem or "picture" for s in styles]
     if content is None:
@@ -254,7 +263,8 @@ def _memory_warning(work: Work, session: Session) -> str:
     needed, free = work.plan.memory - held, free_memory(session.device)
     if needed <= free:
         return ""
-    tiles = "" if work.plan.tile is not None and work.plan.tile <= 256 else ", or --tile 256"
+    small = work.plan.tile is not None and work.plan.tile <= 256
+    tiles = "" if small or not hasattr(work.options, "tile") else ", or --tile 256"
     return (
         f"warning: this needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free; "
         f"close other programs, or take a smaller --size{tiles}"
@@ -323,12 +333,14 @@ stylize = declare.command(
     _stylize,
     [
         declare.argument("content", "The picture to restyle; - reads standard input"),
-        declare.argument("style", "One or several pictures whose look it takes", several=True),
+        declare.argument(
+            "style", "One or several pictures whose look it takes; none for feedforward", several=True
+        ),
     ],
     CLASSES["stylize"],
     {
         "method": ": " + " | ".join(m for m in _RESTYLING if m),
-        "preset": presets_of([m for m in list_methods() if m.styled and m.content]),
+        "preset": presets_of([m for m in list_methods() if m.restyles]),
     },
 )
 

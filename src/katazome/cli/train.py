@@ -19,6 +19,16 @@ app.command(
     "  katazome stylize photo.jpg painting.jpg --method wct --decoders decoder-2.safetensors -o out.png",
 )
 app.command(
+    "katazome.cli.train_feedforward:feedforward",
+    name="feedforward",
+    usage="Usage: katazome train feedforward --style PAINTING --images DIR [--images DIR ...] "
+    "-o MODEL.safetensors [OPTIONS]",
+    help="Learn one style, so that any photograph takes it in one pass.",
+    help_epilogue="Examples:\n"
+    "  katazome train feedforward --style painting.jpg --images photos/ -o painting.safetensors\n"
+    "  katazome stylize photo.jpg --method feedforward --model painting.safetensors -o out.png",
+)
+app.command(
     "katazome.cli.train_segmenter:segmenter",
     name="segmenter",
     usage="Usage: katazome train segmenter --images DIR [--images DIR ...] -o MODEL.safetensors [OPTIONS]",

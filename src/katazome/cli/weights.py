@@ -44,10 +44,12 @@ def list_() -> int:
         pictures = ", ".join(f"{name} {count}" for name, count in card.get("data", {}).items())
         errors = ", ".join(f"{name} {value:g}" for name, value in card.get("losses", {}).items())
         print(model.name)
-        _tell("what", f"{card['kind'].capitalize()} of {card['layer']} of {card['trunk']['name']}")
+        _tell("what", card.get("what") or f"Decoder of {card['layer']} of {card['trunk']['name']}")
         _tell("size", f"{model.size / 1e3:.0f} kB")
         _tell("here", "comes with katazome")
         _tell("licence", "the program's own; the terms of the pictures it learnt from stand under data")
+        if "style" in card:
+            _tell("style", f"{card['style']['name']}: {card['style']['terms']}")
         _tell("data", f"{pictures}. {card.get('terms', '')}")
         _tell("trained", f"{card.get('seconds', 0):g} s; errors on pictures held out: {errors}")
         _tell("limits", str(card.get("limits", "")))

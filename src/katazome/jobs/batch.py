@@ -120,7 +120,10 @@ class Order:
     def _together(
         self, contents: Sequence[Source], styles: Sequence[Source]
     ) -> Iterator[tuple[Source, Sequence[Source]]]:
-        if not styles and not self.options.get("at"):
+        styled = get_method(self.method).styled
+        if styles and not styled:
+            raise OptionError(f"{self.method} takes no style picture: its model has learnt one; leave it out")
+        if styled and not styles and not self.options.get("at"):
             raise OptionError("no style was given; name one or several by --style, or each region's by --at")
         if self.combine == "together" or not styles:
             yield from ((content, styles) for content in contents)
@@ -184,7 +187,7 @@ def check_output(output: str) -> str:
 def check_options(method: str, preset: str, options: Mapping[str, Any]) -> None:
     """Raise :class:`OptionError` now for what each picture would fail with."""
     chosen = get_method(method)
-    if not chosen.content or not chosen.styled:
+    if not chosen.restyles:
         raise OptionError(f"{method} restyles no picture by a style; use `katazome {method}`")
     checked = dict(options)
     if checked.get("init") not in (None, *STARTS):

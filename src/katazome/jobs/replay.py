@@ -49,7 +49,7 @@ class Replay:
             method.options.from_json(self.recipe.options)
         except OptionError as error:
             raise OptionError(f"{with_version}: {error}") from error
-        if not method.styled:
+        if not method.styled and not method.learnt:
             raise OptionError(
                 f"{method.name} changes a picture by sets of pictures, which a recipe cannot name; "
                 f"use `katazome {method.name}`"
@@ -75,7 +75,7 @@ class Replay:
         options = {**self._recorded(changed, device), **changed}
         for name, value, what in (
             ("init", "file", "began from a picture"),
-            ("model", "model", "asks a model for materials"),
+            ("model", "model", "was made by a model"),
         ):
             if options.get(name) == value and name not in changed:
                 raise OptionError(f"the recipe {what}; give its file by --{name}")
@@ -129,6 +129,8 @@ class Replay:
     def _matched(self, wanted: Sequence[RecipeInput]) -> list[PictureLike]:
         """Return the styles in the recipe's order."""
         said = " and ".join(f"{one.width} x {one.height} px, SHA-256 {_short(one.sha256)}" for one in wanted)
+        if not self.styles and not wanted:
+            return []
         if not self.styles:
             raise OptionError(f"a recipe holds no pictures; give its style by --style FILE ({said})")
         given = [

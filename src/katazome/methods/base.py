@@ -19,6 +19,7 @@ from katazome.descent.scales import Stage
 from katazome.errors import MethodError, OptionError, nearest
 from katazome.methods.kept import KeptLooks
 from katazome.networks.decoders import Decoders
+from katazome.networks.feedforward import FeedForwardWeights
 from katazome.networks.seen import Seen
 from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
@@ -54,6 +55,8 @@ class Inputs:
     start: Picture | None = None
     segmenter: Segmenter | None = None
     """The model that tells materials apart, for methods that ask it."""
+    network: FeedForwardWeights | None = None
+    """The network that has learnt the look, for the method that asks it."""
     direction: Direction | None = None
     """The way from one set of pictures to another, for methods that go it."""
     seen: Seen | None = field(default=None, compare=False)
@@ -206,7 +209,10 @@ def _anywhere(options: Any, engine: Engine) -> None:  # noqa: ARG001
 
 @dataclass(frozen=True)
 class Method:
-    """A registered method. ``content`` says whether it changes a picture, ``styled`` whether by styles."""
+    """A registered method. ``content`` says whether it changes a picture, ``styled`` whether by styles.
+
+    ``learnt`` says that ``model`` names a network which has learnt the look, in the place of styles.
+    """
 
     name: str
     summary: str
@@ -216,6 +222,12 @@ class Method:
     presets: Mapping[str, Preset]
     styled: bool = True
     where: Where = _anywhere
+    learnt: bool = False
+
+    @property
+    def restyles(self) -> bool:
+        """Whether it gives a picture a look, of styles or a learnt one: what ``katazome stylize`` does."""
+        return self.content and (self.styled or self.learnt)
 
     def resolve(self, explicit: Mapping[str, Any], preset: str | None, flavour: str) -> Any:
         """Return the options: the method's defaults, under the preset's, under those given."""
@@ -247,13 +259,14 @@ def register(
     styled: bool = True,
     presets: Mapping[str, Preset] | None = None,
     where: Where = _anywhere,
+    learnt: bool = False,
 ) -> Callable[[Build], Build]:
     """Register the decorated function as a method; a second one of the same name is an error."""
 
     def add(build: Build) -> Build:
         if name in _METHODS:
             raise MethodError(f"a method named '{name}' is registered already")
-        _METHODS[name] = Method(name, summary, options, build, content, presets or {}, styled, where)
+        _METHODS[name] = Method(name, summary, options, build, content, presets or {}, styled, where, learnt)
         return build
 
     return add

@@ -66,14 +66,52 @@ class NetworkOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureOptions(NetworkOptions):
-    """Options of every method that gives a picture a look. Without slots, so that others can inherit both."""
+class SizedOptions(NetworkOptions):
+    """Options of every method that makes a whole picture. Without slots, so that others can inherit both."""
 
     size: str = option(
         "512",
         help="Size of the result: 1024 (longest side), 2048x1365, 50%, 12MP or keep",
         aliases=("image-size", "max-size", "end-scale", "width"),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangingOptions(SizedOptions):
+    """Options of every method that gives a photograph, or a part of it, another look."""
+
+    where: str = option(
+        "everything",
+        help="Part of the content that is restyled: everything, face, object:NAME, material:NAME, salient, "
+        "mask:FILE, filters:FILE, transparent, not:REGION, (A and B), (A or B)",
+        group="Where",
+    )
+    model: str = option(
+        "",
+        help="Model that material:NAME asks (`katazome train segmenter`), or that feedforward paints by "
+        "(`katazome train feedforward`; open: the program's own)",
+        group="Where",
+    )
+    feather: float = option(
+        0.0,
+        help="Soften the edges of regions by a Gaussian of so many pixels of the content",
+        low=0,
+        high=1000,
+        group="Where",
+    )
+    color: str = option(
+        "style",
+        help="Colours: the style's, the style recoloured to the content's, or only brightness restyled",
+        choices=("style", "content", "luma"),
+        aliases=("original-colors=luma", "preserve-colors=luma", "preserve-color=content"),
+        group="Look",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureOptions(SizedOptions):
+    """Options of every method that takes the look of pictures."""
+
     style_scale: float = option(
         1.0,
         help="Size of the strokes: 1 keeps their share of the picture, 0.5 halves them",
@@ -121,30 +159,14 @@ class PictureOptions(NetworkOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestylingOptions(PictureOptions):
-    """Options of every method that restyles a photograph."""
+class RestylingOptions(PictureOptions, ChangingOptions):
+    """Options of every method that restyles a photograph by others."""
 
     strength: float | None = strength_option(None)
-    where: str = option(
-        "everything",
-        help="Part of the content that is restyled: everything, face, object:NAME, material:NAME, salient, "
-        "mask:FILE, filters:FILE, transparent, not:REGION, (A and B), (A or B)",
-        group="Where",
-    )
     at: tuple[str, ...] = option(
         (),
         help="A region and the style picture for it, as REGION=STYLE; may be given several times",
         repeats=True,
-        group="Where",
-    )
-    model: str = option(
-        "", help="Model that material:NAME asks, as `katazome train segmenter` makes it", group="Where"
-    )
-    feather: float = option(
-        0.0,
-        help="Soften the edges of regions by a Gaussian of so many pixels of the content",
-        low=0,
-        high=1000,
         group="Where",
     )
     guides: str = option(
@@ -153,13 +175,6 @@ class RestylingOptions(PictureOptions):
         "network, only those that see little beyond its edge (inside)",
         choices=("simple", "inside"),
         group="Where",
-    )
-    color: str = option(
-        "style",
-        help="Colours: the style's, the style recoloured to the content's, or only brightness restyled",
-        choices=("style", "content", "luma"),
-        aliases=("original-colors=luma", "preserve-colors=luma", "preserve-color=content"),
-        group="Look",
     )
 
 

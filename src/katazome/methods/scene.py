@@ -16,18 +16,18 @@ from torch import Tensor
 from katazome.errors import MethodError, OptionError, RegionError
 from katazome.methods.base import Engine, Inputs
 from katazome.methods.layers import Layer, Placed, grey, map_in, prepared_style
-from katazome.methods.options import PictureOptions, RestylingOptions
+from katazome.methods.options import ChangingOptions, PictureOptions, SizedOptions
 from katazome.pictures.colour import with_luma_of
 from katazome.pictures.composite import composite
 from katazome.pictures.resize import parse_size, resize
 
 
 @dataclass(frozen=True)
-class Scene:
-    """The pictures of a piece of work, as the options want them."""
+class Canvas:
+    """A photograph, where it is to change, and in what colours."""
 
     inputs: Inputs
-    options: PictureOptions
+    options: SizedOptions
     engine: Engine
 
     @cached_property
@@ -38,27 +38,70 @@ class Scene:
         return parse_size(self.options.size, content.native)
 
     @cached_property
+    def regions(self) -> list[Tensor | None]:
+        """The map (1, 1, H, W) of where each placement acts, at the content's own size; None = everywhere."""
+        found: list[Tensor | None] = []
+        alpha = None if self.inputs.content is None else self.inputs.content.alpha
+        for placement in self.inputs.placements:
+            region = None if placement.region is None else map_in(placement.region)
+            if region is not None and alpha is not None and not bool((region * alpha > 0).any()):
+                raise RegionError(
+                    "all of the region is transparent in the content picture; choose another, or leave it out"
+                )
+            found.append(None if region is None else region.to(self.engine.device))
+        return found
+
+    @cached_property
+    def region(self) -> Tensor | None:
+        """The map of where any style acts, at the content's own size; None = everywhere."""
+        outside: Tensor | None = None
+        for region in self.regions:
+            if region is None:
+                return None
+            outside = 1 - region if outside is None else outside * (1 - region)
+        return None if outside is None else 1 - outside
+
+    @property
+    def colour(self) -> str:
+        """Whose colours: style, content or luma."""
+        return self.options.color if isinstance(self.options, ChangingOptions) else "style"
+
+    def finish(self, picture: Tensor) -> Tensor:
+        """Make the final picture of an iterate: the content's colours, what is outside, transparency."""
+        if self.inputs.content is None:
+            return picture
+        size = (picture.shape[2], picture.shape[3])
+        original = Layer.of(self.inputs.content, picture.device).at(size)
+        if self.colour == "luma":
+            picture = with_luma_of(original.pixels, grey(picture))
+        if self.region is not None:
+            picture = composite(picture, original.pixels, resize(self.region, size).to(picture))
+        return picture if original.weight is None else torch.cat([picture, original.weight], dim=1)
+
+
+@dataclass(frozen=True)
+class Scene(Canvas):
+    """The pictures of a piece of work, as the options want them."""
+
+    options: PictureOptions
+
+    @cached_property
     def content(self) -> Layer | None:
         """The content, in the colours that the work is done in."""
         if self.inputs.content is None:
             return None
         layer = Layer.of(self.inputs.content, self.engine.device)
-        return layer.grey() if self._colour == "luma" else layer
+        return layer.grey() if self.colour == "luma" else layer
 
     @cached_property
     def placed(self) -> list[Placed]:
         """The placements of styles, recoloured as ``color`` says."""
         found: list[Placed] = []
         shares = list(self.shares)
-        for placement in self.inputs.placements:
-            region = None if placement.region is None else map_in(placement.region).to(self.engine.device)
+        for placement, region in zip(self.inputs.placements, self.regions, strict=True):
             content = None if self.content is None else self.content.within(region)
-            if content is not None and content.weight is not None and not bool((content.weight > 0).any()):
-                raise RegionError(
-                    "all of the region is transparent in the content picture; choose another, or leave it out"
-                )
             looks = [
-                prepared_style(style, self._colour, content, self.engine.device) for style in placement.styles
+                prepared_style(style, self.colour, content, self.engine.device) for style in placement.styles
             ]
             names = [style.picture.name for style in placement.styles]
             own, shares = shares[: len(looks)], shares[len(looks) :]
@@ -66,21 +109,6 @@ class Scene:
                 raise MethodError(f"the shares of the styles {', '.join(names)} are all zero")
             found.append(Placed(looks, names, own, region))
         return found
-
-    @cached_property
-    def region(self) -> Tensor | None:
-        """The map of where any style acts, at the content's own size; None = everywhere."""
-        outside: Tensor | None = None
-        for placed in self.placed:
-            if placed.region is None:
-                return None
-            rest = 1 - placed.region
-            outside = rest if outside is None else outside * rest
-        return None if outside is None else 1 - outside
-
-    @property
-    def _colour(self) -> str:
-        return self.options.color if isinstance(self.options, RestylingOptions) else "style"
 
     @cached_property
     def shares(self) -> list[float]:
@@ -98,15 +126,3 @@ class Scene:
         height, width = style.pixels.shape[2:]
         factor = math.sqrt(size[0] * size[1] / (height * width)) * self.options.style_scale
         return max(1, round(height * factor)), max(1, round(width * factor))
-
-    def finish(self, picture: Tensor) -> Tensor:
-        """Make the final picture of an iterate: the content's colours, what is outside, transparency."""
-        if self.inputs.content is None:
-            return picture
-        size = (picture.shape[2], picture.shape[3])
-        original = Layer.of(self.inputs.content, picture.device).at(size)
-        if self._colour == "luma":
-            picture = with_luma_of(original.pixels, grey(picture))
-        if self.region is not None:
-            picture = composite(picture, original.pixels, resize(self.region, size).to(picture))
-        return picture if original.weight is None else torch.cat([picture, original.weight], dim=1)

@@ -95,7 +95,7 @@ class Wiring(Scene):
             return self.content.at(size).pixels.clone()
         if init == "adain":
             made = instant(self, size)
-            return grey(made) if self._colour == "luma" else made
+            return grey(made) if self.colour == "luma" else made
         if init == "file":
             if self.inputs.start is None:
                 raise OptionError("init is 'file', but no picture to start from was given")

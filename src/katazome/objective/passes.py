@@ -11,6 +11,7 @@ import torch
 
 from katazome.device import describe, free_memory, resident_memory
 from katazome.networks.decoders import Decoder
+from katazome.networks.feedforward import FeedForward
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import COLOURS, FLOAT, Leg, duration
 from katazome.objective.tiles import halo
@@ -28,6 +29,9 @@ _SHARE_OF_FREE = 0.7
 _TILE_WORKSPACE = 3 << 28
 _CORES = (1536, 1024, 768, 512, 384, 256)
 _PROBE = 128
+_BANDS = 1 << 28
+"""Bytes that a network's bands take at once; measured."""
+
 _WARM_UP_SECONDS = 0.3
 
 
@@ -117,3 +121,39 @@ def foretell_pass(
 
 def _held(height: int, width: int) -> int:
     return (_PICTURES_HELD * COLOURS * FLOAT + _KEPT_BYTES) * height * width
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """The plan of a picture that a network makes whole; see :class:`katazome.objective.plan.Plan`."""
+
+    network: FeedForward
+    legs: Sequence[Leg]
+
+    @property
+    def tile(self) -> None:
+        """See :class:`katazome.objective.plan.Plan`: statistics of the network are the whole picture's."""
+        return
+
+    @property
+    def memory(self) -> int:
+        """See :class:`katazome.objective.plan.Plan`."""
+        leg = self.legs[-1]
+        held = _PICTURES_HELD * COLOURS * FLOAT + self.network.bytes_per_pixel
+        return resident_memory() + held * leg.height * leg.width + _BANDS
+
+    def seconds(self) -> float:
+        """See :class:`katazome.objective.plan.Plan`."""
+        leg = self.legs[-1]
+        picture = torch.rand(1, 3, _PROBE, _PROBE, device=self.network.device)
+        made = _timed(partial(self.network, picture))
+        return _WARM_UP_SECONDS + made * leg.height * leg.width / _PROBE**2
+
+    def sentence(self, seconds: float | None = None) -> str:
+        """See :class:`katazome.objective.plan.Plan`."""
+        leg = self.legs[-1]
+        line = (
+            f"{leg.width} x {leg.height} px in one pass, {str(leg.dtype).removeprefix('torch.')}, "
+            f"{describe(self.network.device)}: about {self.memory / 2**30:.1f} GiB"
+        )
+        return line + (f" and {duration(seconds)}" if seconds is not None else "")

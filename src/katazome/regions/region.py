@@ -263,7 +263,8 @@ class Material(Region):
         if self.segmenter is None:
             raise OptionError(
                 f"{self} needs a model; give its file by --model (`katazome train segmenter` makes one from "
-                "pictures in class folders)"
+                "pictures in class folders); where --model is a network for one style, make a mask by "
+                "`katazome segment` and take mask:FILE"
             )
         return material_map(self.segmenter, picture.pixels, self.name, picture.name)
 
