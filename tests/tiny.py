@@ -11,6 +11,8 @@ from katazome.networks.decoders import LAYERS as DECODED
 from katazome.networks.decoders import DecoderWeights, Facts, mirrored
 from katazome.networks.feedforward import Facts as NetworkFacts
 from katazome.networks.feedforward import FeedForwardWeights, parameters
+from katazome.networks.wae_model import Facts as AutoencoderFacts
+from katazome.networks.wae_model import WAEWeights
 from katazome.weights.flavours import LAYERS, VGGWeights
 
 
@@ -63,3 +65,27 @@ def tiny_feedforward(seed: int = 0, width: int = 4) -> FeedForwardWeights:
         width=width, style={"name": "tiny"}, trunk={"name": "tiny", "sha256": f"{seed:064x}"}
     )
     return FeedForwardWeights(name="feedforward", sha256=f"{seed + 1:064x}", facts=facts, tensors=tensors)
+
+
+def tiny_wae(seed: int = 0) -> WAEWeights:
+    """Return a random spatial autoencoder for :func:`tiny_vgg` of the same seed.
+
+    Its random style codes move the decoder about as much as learnt ones do.
+    """
+    vgg = tiny_vgg(seed)
+    channels = tuple(vgg.convs[f"conv{block}_1"][0].shape[0] for block in range(1, 5))
+    trunk = {"name": vgg.name, "sha256": vgg.sha256}
+    facts = AutoencoderFacts(
+        spatial=True, content_size=3, style_size=4, side=32, channels=channels, trunk=trunk
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = facts.net()
+        for module in (*net.decoder.get_submodule("styles").children(), net.decoder.get_submodule("out")):
+            torch.nn.init.normal_(module.get_parameter("weight"), std=0.1)
+        width = net.describer.width
+        net.style.standardise(torch.full((width,), 1.5), torch.full((width,), 1.5))
+            torch.full((net.describer.width,), 1.5), torch.full((net.describer.width,), 1.5)
+        )
+    tensors = {name: tensor.detach() for name, tensor in net.state_dict().items()}
+    return WAEWeights(name="wae", sha256=f"{seed + 2:064x}", facts=facts, tensors=tensors)

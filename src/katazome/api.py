@@ -153,7 +153,7 @@ class Session:
         from_ = options.get("from_")
         if isinstance(from_, str) and from_:  # what else it may be the options themselves will say
             options["where"] = place_of(from_, options.get("where"))
-        network = name_network(options) if chosen.learnt else None
+        network = name_network(options, chosen.learnt) if chosen.learnt else None
         segmenter = None if chosen.learnt else name_model(options, self.encoder.weights)
         asked = places(options, segmenter)
         name_filters(options, self.encoder.weights)
@@ -171,7 +171,7 @@ class Session:
         else:
             own = chosen.where(resolved, self._engine)
             inputs = read_inputs(content, styles, start, resolved, asked, own)
-            inputs = replace(inputs, segmenter=segmenter, seen=seen)
+            inputs = replace(inputs, segmenter=segmenter, network=network, seen=seen)
         if preview:
             resolved = replace(resolved, size=_preview_size(inputs, resolved))
         return self._work(chosen, resolved, inputs)
@@ -283,7 +283,7 @@ class Session:
         if header.get("model"):
             inputs = replace(inputs, segmenter=stored_model(header["model"], extra, weights))
         if header.get("network"):
-            inputs = replace(inputs, network=stored_network(header["network"], extra))
+            inputs = replace(inputs, network=stored_network(method, header["network"], extra))
         if header.get("direction"):
             inputs = replace(inputs, direction=stored_direction(header["direction"], extra))
         work = self._work(method, options, inputs)

@@ -18,7 +18,6 @@ from katazome.errors import OptionError
 from katazome.filters.select import chosen_of, words_of
 from katazome.methods.base import Inputs, Placement, Style
 from katazome.methods.options import ChangingOptions, PictureOptions, RestylingOptions
-from katazome.networks.feedforward import KIND, FeedForwardWeights, opened
 from katazome.networks.segmenter import Segmenter, fitting, open_segmenter
 from katazome.pictures.mask import feathered
 from katazome.pictures.read import Picture, PictureLike, read
@@ -27,6 +26,7 @@ from katazome.regions.covering import coverage, map_of
 from katazome.regions.grammar import parse, parse_list, parse_placement
 from katazome.regions.region import Everything, Region
 from katazome.weights.flavours import VGGWeights
+from katazome.weights.shelf import Learnt, Shelf
 
 At: TypeAlias = Mapping[str | Region, PictureLike] | Sequence[str | tuple[str | Region, PictureLike]]
 """What ``at`` takes: ``{"object:dog": "waves.jpg"}``, pairs, or texts ``object:dog=waves.jpg``."""
@@ -90,19 +90,20 @@ def name_model(options: dict[str, Any], weights: VGGWeights) -> Segmenter | None
     return open_segmenter(Path(given), weights)
 
 
-def name_network(options: dict[str, Any]) -> FeedForwardWeights:
-    """Open the network that has learnt a look, and leave its name, or a word for a file.
+def name_network(options: dict[str, Any], shelf: Shelf[Any]) -> Learnt:
+    """Open the network that a method paints by, and leave its name, or a word for a file.
 
     An open one may be given as well. Raises :class:`GivenWeightsError` when the file is none.
     """
     given = options.get("model", "")
-    if isinstance(given, FeedForwardWeights):
+    if isinstance(given, shelf.model):
         options["model"] = _MODEL
-        return given
+        held: Learnt = given
+        return held
     if not isinstance(given, str | os.PathLike):
-        raise OptionError(f"model is {given!r}; it must be a file of a network for one style, or its name")
-    found = opened(os.fspath(given))
-    options["model"] = found.name.removeprefix(f"{KIND.name}-") if found.name != KIND.name else _MODEL
+        raise OptionError(f"model is {given!r}; it must be a file of a {shelf.kind.what}, or its name")
+    found: Learnt = shelf.opened(os.fspath(given))
+    options["model"] = shelf.short(found.name) if found.name != shelf.kind.name else _MODEL
     return found
 
 

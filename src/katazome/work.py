@@ -14,13 +14,13 @@ from katazome.descent.checkpoint import bytes_to_tensor, tensor_to_bytes, write_
 from katazome.descent.loop import Checkpoint, Step
 from katazome.errors import PictureError
 from katazome.methods.base import Inputs, Method, Task
-from katazome.networks.feedforward import FeedForwardWeights
 from katazome.networks.segmenter import Segmenter, segmenter_of
 from katazome.objective.plan import Plan
 from katazome.pictures.read import Picture, read
 from katazome.recipe import Recipe
 from katazome.statistics.direction import Direction
 from katazome.weights.flavours import VGGWeights
+from katazome.weights.shelf import Learnt
 
 _MODEL = "model."
 _NETWORK = "network."
@@ -93,11 +93,14 @@ def stored_model(facts: dict[str, Any], extra: dict[str, Tensor], weights: VGGWe
         ) from error
 
 
-def stored_network(facts: dict[str, Any], extra: dict[str, Tensor]) -> FeedForwardWeights:
+def stored_network(method: Method, facts: dict[str, Any], extra: dict[str, Tensor]) -> Learnt:
     """Return the network as :meth:`Work.save` stored it; :class:`PictureError` when it is damaged."""
     tensors = {name.removeprefix(_NETWORK): t for name, t in extra.items() if name.startswith(_NETWORK)}
     try:
-        return FeedForwardWeights.of(str(facts["name"]), str(facts["sha256"]), tensors, facts["card"])
+        if method.learnt is None:
+            raise ValueError(f"{method.name} paints by none")
+        found: Learnt = method.learnt.of(str(facts["name"]), str(facts["sha256"]), tensors, facts["card"])
+        return found
     except (KeyError, ValueError) as error:
         raise PictureError(
             f"the network in the checkpoint is damaged ({error}); start the work again"

@@ -23,6 +23,9 @@ from tests.tiny import tiny_decoders, tiny_vgg
 
 INSTANT = [m for m in list_methods() if issubclass(m.options, InstantOptions)]
 instant = pytest.mark.parametrize("method", INSTANT, ids=lambda m: m.name)
+DECODING = [m for m in INSTANT if m.learnt is None]
+"""Methods that change the network's features and decode them."""
+decoding = pytest.mark.parametrize("method", DECODING, ids=lambda m: m.name)
 
 LARGE: dict[str, Any] = {"size": "320x200", "precision": "float32"}
 
@@ -123,7 +126,7 @@ def test_outside_the_region_the_original_comes_back_exactly(
     assert float((made - PHOTO)[..., :40].abs().mean()) > 0.01
 
 
-@instant
+@decoding
 def test_what_lies_outside_the_region_has_little_influence(session: Session, method: Method) -> None:
     """The statistics are those of the region alone; only what its edge sees of the rest is left."""
     other = PHOTO.clone()
@@ -170,7 +173,7 @@ def test_a_flat_photograph_is_no_trouble(session: Session, method: Method) -> No
     assert torch.isfinite(made).all()
 
 
-@instant
+@decoding
 def test_a_photograph_is_encoded_once(
     session: Session, method: Method, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,13 +218,13 @@ def test_a_plan_in_words(session: Session, method: Method) -> None:
     assert said.endswith("GiB and 3 s")
 
 
-@instant
+@decoding
 def test_the_recipe_names_the_decoders(session: Session, method: Method) -> None:
     names = [w.name for w in laid_out(session, method).recipe.weights]
     assert names[:2] == ["tiny", "tiny-relu4_1"]
 
 
-@instant
+@decoding
 def test_a_decoder_of_another_network_is_refused(method: Method) -> None:
     other = Session(weights=tiny_vgg(), decoders=tiny_decoders(seed=1), device="cpu", heap=False)
     with pytest.raises(GivenWeightsError, match="reads the network tiny, in use is tiny"):
@@ -301,7 +304,7 @@ def test_a_descent_from_one_pass_goes_on_from_its_checkpoint(session: Session, t
     assert torch.equal(steps[-1].picture[..., 56:], PHOTO[..., 56:])
 
 
-@instant
+@decoding
 def test_tiles_that_are_encoded_again_make_the_same_picture(
     session: Session, method: Method, monkeypatch: pytest.MonkeyPatch
 ) -> None:

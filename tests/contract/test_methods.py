@@ -18,13 +18,14 @@ from katazome.methods.options import DescentOptions
 from katazome.options import info_of, type_hints
 from katazome.pictures.read import PictureLike, read
 from katazome.pictures.resize import resize
-from tests.tiny import tiny_vgg
+from tests.tiny import tiny_vgg, tiny_wae
 
 PICTURES = Path(__file__).parents[2] / "examples/pictures"
 QUICK: dict[str, Any] = {"size": "96x64", "iterations": 5, "scales": 1, "precision": "float32"}
 
 NEEDED: dict[str, dict[str, Any]] = {
     "filters": {"filters": "relu4_1:1,5 relu5_1:0,2,3", "variant": "faithful"},
+    "wae": {"model": tiny_wae()},
 }
 """What a method cannot do without."""
 

@@ -18,15 +18,13 @@ from katazome.losses.style import gram_loss
 from katazome.networks import feedforward
 from katazome.networks.feedforward import (
     KIND,
+    SHELF,
     SMALLEST,
     FeedForward,
     FeedForwardWeights,
     Learner,
     convolved,
     layers,
-    names,
-    open_feedforward,
-    opened,
     parameters,
     whole_moments,
 )
@@ -160,7 +158,7 @@ def test_it_begins_as_a_grey_picture_with_a_gradient_everywhere() -> None:
     found = Learner(4)
     picture = found(photograph(24, 24).float())
     assert float((picture - 0.5).abs().max().detach()) < 0.4
-    picture.square().mean().backward()  # type: ignore[no-untyped-call]
+    picture.square().mean().backward()
     silent = {f"res{n}a_{kind}" for n in range(1, 6) for kind in ("weight", "scale", "shift")}
     silent |= {f"res{n}b_weight" for n in range(1, 6)}  # until the scale after them has moved
     for name, parameter in found.named_parameters():
@@ -179,7 +177,7 @@ def test_what_does_not_fit() -> None:
 def test_a_file_in_half_precision(tmp_path: Path) -> None:
     weights, path = tiny_feedforward(), tmp_path / "m.safetensors"
     weights.write(path)
-    back = open_feedforward(path)
+    back = SHELF.read(path)
     assert back.facts == weights.facts
     assert back.name == "feedforward"
     for name, tensor in weights.tensors.items():
@@ -192,18 +190,18 @@ def test_a_file_in_half_precision(tmp_path: Path) -> None:
 def test_what_is_no_network(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     with pytest.raises(GivenWeightsError, match="there is no network for one style"):
-        open_feedforward(path)
+        SHELF.read(path)
     path.write_bytes(b"nonsense")
     with pytest.raises(GivenWeightsError, match="is no network for one style"):
-        open_feedforward(path)
+        SHELF.read(path)
     tiny_decoders()[0].write(path)
     with pytest.raises(GivenWeightsError, match="it is a decoder"):
-        open_feedforward(path)
+        SHELF.read(path)
     weights = tiny_feedforward()
     tensors, facts = dict(weights.tensors), {"kind": KIND.name, **weights.to_json()["card"]}
     write_tensors(path, tensors, {**facts, "format": 9}, what="x")
     with pytest.raises(GivenWeightsError, match="its format is 9, this version reads 1"):
-        open_feedforward(path)
+        SHELF.read(path)
     facts["format"] = KIND.format
     for broken, told in (
         ({**tensors, "in.weight": torch.zeros(4, 3, 3, 3)}, r"in.weight has the shape \(4, 3, 3, 3\)"),
@@ -212,19 +210,19 @@ def test_what_is_no_network(tmp_path: Path) -> None:
     ):
         write_tensors(path, broken, facts, what="x")
         with pytest.raises(GivenWeightsError, match=told):
-            open_feedforward(path)
+            SHELF.read(path)
     write_tensors(path, tensors, {**facts, "more": 1}, what="x")
     with pytest.raises(GivenWeightsError, match="more"):
-        open_feedforward(path)
+        SHELF.read(path)
 
 
 def test_by_name_or_file(tmp_path: Path) -> None:
     tiny_feedforward().write(tmp_path / "m.safetensors")
-    assert opened(str(tmp_path / "m.safetensors")).name == "feedforward"
+    assert SHELF.opened(str(tmp_path / "m.safetensors")).name == "feedforward"
     with pytest.raises(GivenWeightsError, match="neither a file, nor one that comes with the program"):
-        opened("waves")
-    for name in names():
-        weights = opened(name)
+        SHELF.opened("waves")
+    for name in SHELF.names():
+        weights = SHELF.opened(name)
         assert weights.name == f"feedforward-{name}"
         assert weights.facts.terms
         assert weights.facts.style["terms"]

@@ -15,13 +15,18 @@ from katazome.training.plot import drawn, write_plot
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+def _pair(text: str) -> tuple[float, float]:
+    x, y = map(float, text.split())
+    return x, y
+
+
 def lines(picture: str) -> dict[str, list[list[tuple[float, float]]]]:
     """The unbroken parts of each coloured line, by colour."""
-    found = {}
+    found: dict[str, list[list[tuple[float, float]]]] = {}
     for path in Tree.fromstring(picture).iter(f"{SVG}path"):
         if path.get("stroke-linejoin"):
             parts = [part for part in path.get("d", "").split("M") if part]
-            points = [[tuple(map(float, p.split())) for p in part.split("L")] for part in parts]
+            points = [[_pair(p) for p in part.split("L")] for part in parts]
             found[path.get("stroke", "")] = points
     return found
 

@@ -27,7 +27,7 @@ from katazome.networks.wae import (
     matrices,
     normalised,
 )
-from katazome.networks.wae_model import WAEModel, open_wae
+from katazome.networks.wae_model import SHELF, WAEWeights
 from katazome.objective.whole import gather
 from katazome.training.steps.wae import (
     REGIMES,
@@ -211,8 +211,9 @@ def test_the_descriptions_are_brought_to_one_scale(seen: Features, encoder: Enco
 
 def test_the_file(tmp_path: Path, encoder: Encoder) -> None:
     net, facts = fresh(encoder, options(spatial=True))
-    WAEModel("a", "", facts, net).write(tmp_path / "a.safetensors")
-    found = open_wae(tmp_path / "a.safetensors")
+    weights = WAEWeights(name="a", sha256="", facts=facts, tensors=net.state_dict())
+    weights.write(tmp_path / "a.safetensors")
+    found = SHELF.read(tmp_path / "a.safetensors")
     assert found.facts == facts
     assert len(found.sha256) == 64
     assert found.fitting(encoder.weights) is found
@@ -222,16 +223,16 @@ def test_the_file(tmp_path: Path, encoder: Encoder) -> None:
         with torch.no_grad():
             return of.decode(of.content_code(pixels), style)
 
-    torch.testing.assert_close(made(found.net), made(net.eval()), atol=2e-2, rtol=2e-2)
+    torch.testing.assert_close(made(found.net()), made(net.eval()), atol=2e-2, rtol=2e-2)
     with pytest.raises(GivenWeightsError, match="was trained on the network tiny, in use is tiny"):
         found.fitting(tiny_vgg(1))
     with pytest.raises(GivenWeightsError, match="is no decoder: it is a wae"):
         open_decoder(tmp_path / "a.safetensors")
     (tmp_path / "a.safetensors").write_bytes(b"nothing")
     with pytest.raises(GivenWeightsError, match="is no autoencoder of style and content: "):
-        open_wae(tmp_path / "a.safetensors")
+        SHELF.read(tmp_path / "a.safetensors")
     with pytest.raises(GivenWeightsError, match="make one with `katazome train wae"):
-        open_wae(tmp_path / "b.safetensors")
+        SHELF.read(tmp_path / "b.safetensors")
 
 
 def test_the_style_of_a_large_picture_is_gathered_in_tiles(encoder: Encoder) -> None:

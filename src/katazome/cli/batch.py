@@ -25,7 +25,6 @@ from katazome.jobs.manifest import Case, Manifest
 from katazome.jobs.replay import Replay
 from katazome.jobs.summary import write_sheet, write_table
 from katazome.methods.base import get_method, list_methods
-from katazome.networks.feedforward import opened
 from katazome.networks.segmenter import open_segmenter
 from katazome.objective.plan import WARM_UP_SECONDS, duration
 from katazome.recipe import open_recipe
@@ -201,7 +200,7 @@ def _check_files(replay: Replay, options: Mapping[str, Any], weights: VGGWeights
         given = str(options["model"])
         learnt = replay.method.learnt
         here.append(
-            ("model", opened(given).sha256 if learnt else open_segmenter(Path(given), weights).sha256)
+            ("model", learnt.opened(given).sha256 if learnt else open_segmenter(Path(given), weights).sha256)
         )
     replay.check_weights(here)
     start = options.get("init")

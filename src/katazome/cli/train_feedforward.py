@@ -81,7 +81,7 @@ def _feedforward(**given: object) -> int:
             "style": style.sha256,
             "pictures": digest(learn),
         }
-        seconds = trained(lesson, options, path, header, interrupt, quiet=quiet)
+        seconds = trained(lesson, options, path, header, interrupt, settings)
         if seconds is None:
             return INTERRUPTED
     losses = lesson.measure(held.middles(_MEASURED))

@@ -25,7 +25,7 @@ from katazome.device import keep_heap, resolve_device
 from katazome.errors import OptionError, PictureError
 from katazome.networks.vgg import Encoder
 from katazome.networks.wae import WAE
-from katazome.networks.wae_model import WAEModel
+from katazome.networks.wae_model import WAEWeights
 from katazome.objective.plan import duration
 from katazome.options import option
 from katazome.training.data import few, split
@@ -97,7 +97,7 @@ def _wae(**given: object) -> int:
         seconds=round(seconds),
         losses=losses,
     )
-    WAEModel(path.stem, "", facts, net.cpu()).write(path)
+    WAEWeights(name=path.stem, sha256="", facts=facts, tensors=net.cpu().state_dict()).write(path)
     state_path(path).unlink(missing_ok=True)
     tell(
         f"{path}: {net.parameter_count() / 1e6:.1f} million parameters from {len(learnt)} pictures, after "

@@ -11,7 +11,8 @@ from typing import Any
 from katazome.collections.folders import SUFFIXES, Source, find
 from katazome.errors import OptionError, PictureError, nearest
 from katazome.filters.select import in_words
-from katazome.networks.feedforward import names
+from katazome.networks.feedforward import SHELF as FEEDFORWARDS
+from katazome.networks.wae_model import SHELF as AUTOENCODERS
 from katazome.pictures.read import file_bytes
 from katazome.regions.grammar import parse_list, parse_placement
 from katazome.regions.region import Both, Either, Filters, Mask, Not, Region
@@ -70,7 +71,8 @@ def files_of(options: Mapping[str, Any]) -> set[str]:
     for text in options.get("at") or ():
         region, style = parse_placement(str(text), "at")
         found |= {*_files_in(region), style}
-    if options.get("model") and options["model"] not in names():  # a name is of what comes with the program
+    known = (*FEEDFORWARDS.names(), *AUTOENCODERS.names())
+    if options.get("model") and options["model"] not in known:  # a name is of what comes with the program
         found.add(str(options["model"]))
     if options.get("filters") and not in_words(str(options["filters"])):
         found.add(str(options["filters"]))

@@ -19,7 +19,6 @@ from katazome.descent.scales import Stage
 from katazome.errors import MethodError, OptionError, nearest
 from katazome.methods.kept import KeptLooks
 from katazome.networks.decoders import Decoders
-from katazome.networks.feedforward import FeedForwardWeights
 from katazome.networks.seen import Seen
 from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
@@ -28,6 +27,7 @@ from katazome.options import Options
 from katazome.pictures.read import Picture, PictureLike
 from katazome.regions.region import Region
 from katazome.statistics.direction import Direction
+from katazome.weights.shelf import Learnt, Shelf
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Inputs:
     start: Picture | None = None
     segmenter: Segmenter | None = None
     """The model that tells materials apart, for methods that ask it."""
-    network: FeedForwardWeights | None = None
+    network: Learnt | None = None
     """The network that has learnt the look, for the method that asks it."""
     direction: Direction | None = None
     """The way from one set of pictures to another, for methods that go it."""
@@ -211,7 +211,8 @@ def _anywhere(options: Any, engine: Engine) -> None:  # noqa: ARG001
 class Method:
     """A registered method. ``content`` says whether it changes a picture, ``styled`` whether by styles.
 
-    ``learnt`` says that ``model`` names a network which has learnt the look, in the place of styles.
+    ``learnt`` is where the network is found that ``model`` names, for methods that paint by one: if not
+    ``styled``, it has learnt the look itself.
     """
 
     name: str
@@ -222,12 +223,12 @@ class Method:
     presets: Mapping[str, Preset]
     styled: bool = True
     where: Where = _anywhere
-    learnt: bool = False
+    learnt: Shelf[Any] | None = None
 
     @property
     def restyles(self) -> bool:
         """Whether it gives a picture a look, of styles or a learnt one: what ``katazome stylize`` does."""
-        return self.content and (self.styled or self.learnt)
+        return self.content and (self.styled or self.learnt is not None)
 
     def resolve(self, explicit: Mapping[str, Any], preset: str | None, flavour: str) -> Any:
         """Return the options: the method's defaults, under the preset's, under those given."""
@@ -259,7 +260,7 @@ def register(
     styled: bool = True,
     presets: Mapping[str, Preset] | None = None,
     where: Where = _anywhere,
-    learnt: bool = False,
+    learnt: Shelf[Any] | None = None,
 ) -> Callable[[Build], Build]:
     """Register the decorated function as a method; a second one of the same name is an error."""
 

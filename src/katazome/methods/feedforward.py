@@ -26,7 +26,7 @@ from katazome.methods.base import Engine, Inputs, Task, register
 from katazome.methods.layers import Layer
 from katazome.methods.options import ChangingOptions
 from katazome.methods.scene import Canvas
-from katazome.networks.feedforward import FeedForward
+from katazome.networks.feedforward import SHELF, FeedForward, FeedForwardWeights
 from katazome.objective.passes import NetworkPlan
 from katazome.objective.plan import Leg
 from katazome.pictures.colour import match_colour
@@ -38,7 +38,7 @@ from katazome.pictures.resize import resize
     summary="A style that a network has learnt, in one pass",
     options=ChangingOptions,
     styled=False,
-    learnt=True,
+    learnt=SHELF,
 )
 def feedforward(inputs: Inputs, options: ChangingOptions, engine: Engine) -> Task:
     """Give a photograph the style that a network has learnt."""
@@ -56,7 +56,7 @@ class Painting(Canvas):
     @cached_property
     def network(self) -> FeedForward:
         """The network, ready for the device and the precision."""
-        assert self.inputs.network is not None
+        assert isinstance(self.inputs.network, FeedForwardWeights)
         device = self.engine.device
         exact = self.options.precision == "float32"
         fast = self.options.precision == "bfloat16" or (not exact and supports_bfloat16(device))

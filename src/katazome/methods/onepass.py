@@ -8,14 +8,12 @@ there is no seam.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from katazome.descent.loop import Checkpoint, Step, in_one_pass
@@ -24,9 +22,9 @@ from katazome.errors import OptionError
 from katazome.losses.base import Sums, Window, per_position
 from katazome.methods.layers import Layer, Placed
 from katazome.methods.options import InstantOptions
-from katazome.methods.scene import Scene
+from katazome.methods.scene import Scene, padded
 from katazome.methods.transfer import ADAIN_LAYERS, Affine, ChannelStatistics, Transform, mixed, normalised
-from katazome.networks.vgg import Encoder, deepest, smallest_side, tap
+from katazome.networks.vgg import Encoder, deepest, tap
 from katazome.objective.passes import PassPlan, choose_pass_tile, foretell_pass
 from katazome.objective.tiles import Tile, tiles
 from katazome.objective.whole import add, feature_maps, features_in, gather
@@ -82,13 +80,7 @@ class OnePass(Scene):
         """What is going to happen; what is wrong with a picture or a share is said here."""
         if not self.inputs.styles:
             raise OptionError("no style picture was given; name at least one")
-        height, width = self.size
-        least = smallest_side(self.layers)
-        if min(height, width) < least:
-            raise OptionError(
-                f"{width} x {height} px is too small for {deepest(self.layers).name}: each side needs at "
-                f"least {least} px; choose a larger --size"
-            )
+        self.check_size(self.layers)
         looks = [look for placed in self.placed for look in placed.looks]
         sizes = [self.style_size(look, self.size) for look in looks]
         decoders = [self.engine.decoders(layer) for layer in self.layers]
@@ -127,19 +119,13 @@ class OnePass(Scene):
 
     @cached_property
     def _grid(self) -> list[Tile]:
-        height, width = (self._whole_strides(side) for side in self.size)
+        stride = deepest(self.layers).stride
+        height, width = (-(-side // stride) * stride for side in self.size)
         # A decoder sees as far as the encoder that it mirrors.
         return list(tiles(height, width, self.layers, self.tile))
 
-    def _whole_strides(self, side: int) -> int:
-        stride = deepest(self.layers).stride
-        return math.ceil(side / stride) * stride
-
     def _padded(self, x: Tensor) -> Tensor:
-        """Return a picture or map with its edge reflected up to whole strides: a decoder makes no others."""
-        height, width = x.shape[2:]
-        missing = (0, self._whole_strides(width) - width, 0, self._whole_strides(height) - height)
-        return F.pad(x, missing, mode="reflect") if any(missing) else x
+        return padded(x, deepest(self.layers).stride)  # a decoder makes no others
 
     def _acting(self, placed: Placed) -> Acting:
         region = None if placed.region is None else resize(placed.region, self.size)
@@ -154,20 +140,9 @@ class OnePass(Scene):
 
     def _look(self, look: Layer, name: str) -> dict[str, Tensor]:
         """Return a style's statistics per position at each layer."""
-        small = look.at(self.style_size(look, self.size))
-        height, width = small.pixels.shape[2:]
-        least = smallest_side(self.layers)
-        if min(height, width) < least:
-            raise OptionError(
-                f"the style '{name}' is {width} x {height} px beside a picture of {self.size[1]} x "
-                f"{self.size[0]}, too small for {deepest(self.layers).name} ({least} px); raise --size or "
-                "--style-scale"
-            )
-        guides = None
-        if small.weight is not None:
-            guides = carry(small.weight, self.layers, inside=self.options.guides == "inside")
+        pixels, guides = self.seen_look(look, name, self.layers)
         statistics = ChannelStatistics(self.layers, self.covariances, guides)
-        sums = gather(self.encoder, small.pixels, statistics, self.tile)
+        sums = gather(self.encoder, pixels, statistics, self.tile)
         return {layer: per_position(sums, layer) for layer in self.layers}
 
     def _seeing(self, layer: str, picture: Tensor, *, first: bool) -> Seeing:

@@ -7,19 +7,23 @@ picture, whether they optimise it or make it in one pass, and stand here.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from katazome.errors import MethodError, OptionError, RegionError
 from katazome.methods.base import Engine, Inputs
 from katazome.methods.layers import Layer, Placed, grey, map_in, prepared_style
-from katazome.methods.options import ChangingOptions, PictureOptions, SizedOptions
+from katazome.methods.options import ChangingOptions, PictureOptions, RestylingOptions, SizedOptions
+from katazome.networks.vgg import deepest, smallest_side
 from katazome.pictures.colour import with_luma_of
 from katazome.pictures.composite import composite
 from katazome.pictures.resize import parse_size, resize
+from katazome.statistics.guides import Guides, carry
 
 
 @dataclass(frozen=True)
@@ -126,3 +130,39 @@ class Scene(Canvas):
         height, width = style.pixels.shape[2:]
         factor = math.sqrt(size[0] * size[1] / (height * width)) * self.options.style_scale
         return max(1, round(height * factor)), max(1, round(width * factor))
+
+    def check_size(self, layers: Sequence[str]) -> None:
+        """Raise :class:`OptionError` where the result is too small for the deepest of ``layers``."""
+        height, width = self.size
+        least = smallest_side(layers)
+        if min(height, width) < least:
+            raise OptionError(
+                f"{width} x {height} px is too small for {deepest(layers).name}: each side needs at "
+                f"least {least} px; choose a larger --size"
+            )
+
+    def seen_look(self, look: Layer, name: str, layers: Sequence[str]) -> tuple[Tensor, Guides | None]:
+        """Return a style's pixels (1, 3, h, w), as large as they are beside the result, and what counts.
+
+        Raises :class:`OptionError` where that is too small for the deepest of ``layers``.
+        """
+        small = look.at(self.style_size(look, self.size))
+        height, width = small.pixels.shape[2:]
+        least = smallest_side(layers)
+        if min(height, width) < least:
+            raise OptionError(
+                f"the style '{name}' is {width} x {height} px beside a picture of {self.size[1]} x "
+                f"{self.size[0]}, too small for {deepest(layers).name} ({least} px); raise --size or "
+                "--style-scale"
+            )
+        if small.weight is None:
+            return small.pixels, None
+        inside = isinstance(self.options, RestylingOptions) and self.options.guides == "inside"
+        return small.pixels, carry(small.weight, layers, inside=inside)
+
+
+def padded(x: Tensor, stride: int) -> Tensor:
+    """Return a picture or map (1, C, H, W) with its edge reflected up to whole strides."""
+    height, width = x.shape[2:]
+    missing = (0, -width % stride, 0, -height % stride)
+    return F.pad(x, missing, mode="reflect") if any(missing) else x

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.resources import as_file
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from katazome.device import exact_dtype
-from katazome.errors import GivenWeightsError, MethodError, OptionError, nearest
-from katazome.weights import own as own_models
+from katazome.errors import MethodError, OptionError
 from katazome.weights.modelfile import Kind
+from katazome.weights.shelf import Shelf
 
 KIND = Kind(
     "feedforward",
@@ -243,13 +242,8 @@ class FeedForwardWeights:
         KIND.write(path, halved, asdict(self.facts))
 
 
-def open_feedforward(path: Path, name: str = "") -> FeedForwardWeights:
-    """Read a file of ``katazome train feedforward``; :class:`GivenWeightsError` when it is none."""
-    tensors, card, sha256 = KIND.read(path)
-    try:
-        return FeedForwardWeights.of(name or KIND.name, sha256, tensors, card)
-    except ValueError as error:
-        raise KIND.wrong(path, str(error)) from error
+SHELF = Shelf(KIND, DEFAULT, FeedForwardWeights, FeedForwardWeights.of)
+"""The networks for one style there are."""
 
 
 class FeedForward:
@@ -373,27 +367,3 @@ def _read(layer: Layer, side: int, start: int, stop: int) -> Tensor:
 def _rows(values: int) -> int:
     """Return how many rows of so many values are worked on at once."""
     return max(1, _BAND_VALUES // values)
-
-
-def names() -> tuple[str, ...]:
-    """Return the names of the networks that come with the program."""
-    prefix = f"{KIND.name}-"
-    return tuple(m.name.removeprefix(prefix) for m in own_models.models() if m.name.startswith(prefix))
-
-
-def opened(model: str) -> FeedForwardWeights:
-    """Return a network by the name of one that comes with the program, or by its file; empty: the default.
-
-    Raises :class:`GivenWeightsError` when it is none.
-    """
-    model = model or DEFAULT
-    if model in names():
-        name = f"{KIND.name}-{model}"
-        with as_file(own_models.folder() / f"{name}.safetensors") as path:
-            return open_feedforward(path, name)
-    if not Path(model).exists():
-        raise GivenWeightsError(
-            f"there is no {KIND.what} {model}{nearest(model, names())}: neither a file, nor one that comes "
-            f"with the program ({', '.join(names())}); make one with `{KIND.command}`"
-        )
-    return open_feedforward(Path(model))

@@ -285,3 +285,47 @@ class WAE(nn.Module):
     def parameter_count(self) -> int:
         """Return how many numbers are learnt."""
         return sum(p.numel() for p in self.parameters())
+
+
+class Coder:
+    """An autoencoder made ready for one device and data type, float32 or bfloat16; no gradient passes."""
+
+    bytes_per_pixel = 900
+    """Of what is decoded at once, in float32: the last enlargement, its border, and what is made of it."""
+
+    def __init__(self, net: WAE, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        self.device, self.dtype = device, dtype
+        self._net = net.to(device).eval()
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """Return what a style code of zeros makes of a picture (1, 3, H, W): to know how long it takes."""
+        side = self._net.side
+        content = self.content(picture if self._net.spatial else picture[:, :, :side, :side])
+        style = content.new_zeros(1, self._net.style.outer.out_features)
+        return self.decode(self.normalised(content) if self._net.spatial else content, style)
+
+    def content(self, picture: Tensor) -> Tensor:
+        """Return the content code of a picture (1, 3, H, W), float32; a map is not normalised yet."""
+        with torch.no_grad(), self._fast():
+            found: Tensor = self._net.content(picture)
+        return found.float()
+
+    @staticmethod
+    def normalised(code: Tensor) -> Tensor:
+        """Return a whole content map with each channel at mean 0 and deviation 1."""
+        return normalised(code)
+
+    def style(self, grams: Mapping[str, Tensor]) -> Tensor:
+        """Return the style code (1, n) of Gram matrices (C, C) per position, by tap."""
+        with torch.no_grad():
+            found: Tensor = self._net.style(self._net.describer.of_grams(grams))
+        return found
+
+    def decode(self, content: Tensor, style: Tensor) -> Tensor:
+        """Return the picture (1, 3, H, W) of two codes, float32, in [0, 1]."""
+        with torch.no_grad(), self._fast():
+            made = self._net.decode(content, style)
+        return made.float().clamp(0, 1)
+
+    def _fast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype == torch.bfloat16)

@@ -7,13 +7,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from katazome.errors import GivenWeightsError
 from katazome.networks.vgg import Encoder
 from katazome.networks.wae import STYLE_TAPS, WAE
 from katazome.weights.flavours import VGGWeights
 from katazome.weights.modelfile import Kind
+from katazome.weights.shelf import Shelf
 
 KIND = Kind("wae", 1, "autoencoder of style and content", "katazome train wae --images DIR -o MODEL")
+
+DEFAULT = "spatial"
+"""The autoencoder that is taken where none is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +52,44 @@ class Facts:
         return WAE(self.channels, self.content_size, self.style_size, self.side, spatial=self.spatial)
 
 
-@dataclass(frozen=True)
-class WAEModel:
-    """An autoencoder that was learnt, on the CPU in float32, in the state to be used."""
+@dataclass(frozen=True, kw_only=True)
+class WAEWeights:
+    """What an autoencoder has learnt; float32, on the CPU."""
 
     name: str
     sha256: str
     facts: Facts
-    net: WAE
+    tensors: Mapping[str, Tensor]
+    """The state of :class:`katazome.networks.wae.WAE`."""
+
+    @staticmethod
+    def of(name: str, sha256: str, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> WAEWeights:
+        """Build from the tensors and the card of a file; :class:`ValueError` for those of something else."""
+        try:
+            facts = Facts(**{**card, "channels": tuple(card["channels"])})
+            whole = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+            facts.net().load_state_dict(whole)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"it lacks what it should have, or has more ({error})") from error
+        return WAEWeights(name=name, sha256=sha256, facts=facts, tensors=whole)
+
+    def net(self) -> WAE:
+        """Return the network, in the state to be used."""
+        net = self.facts.net()
+        net.load_state_dict(dict(self.tensors))
+        return net.requires_grad_(False).eval()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all but the tensors as JSON values, for a checkpoint."""
+        return {"name": self.name, "sha256": self.sha256, "card": asdict(self.facts)}
 
     def write(self, path: Path) -> None:
         """Write it in half precision; :class:`katazome.errors.OutputError` when it cannot be."""
-        learnt = {name for name, _ in self.net.named_parameters()}
-        tensors = {n: t.half() if n in learnt else t for n, t in self.net.state_dict().items()}
+        learnt = {name for name, _ in self.facts.net().named_parameters()}
+        tensors = {n: t.detach().half() if n in learnt else t for n, t in self.tensors.items()}
         KIND.write(path, tensors, asdict(self.facts))
 
-    def fitting(self, weights: VGGWeights) -> WAEModel:
+    def fitting(self, weights: VGGWeights) -> WAEWeights:
         """Return this if it reads the network in use, else raise :class:`GivenWeightsError`."""
         if self.facts.trunk["sha256"] != weights.sha256:
             raise GivenWeightsError(
@@ -71,16 +99,8 @@ class WAEModel:
         return self
 
 
-def open_wae(path: Path, name: str = "") -> WAEModel:
-    """Read a file of ``katazome train wae``; :class:`GivenWeightsError` when it is none."""
-    tensors, card, sha256 = KIND.read(path)
-    try:
-        facts = Facts(**{**card, "channels": tuple(card["channels"])})
-        net = facts.net()
-        net.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise KIND.wrong(path, str(error)) from error
-    return WAEModel(name or path.name, sha256, facts, net.requires_grad_(False).eval())
+SHELF = Shelf(KIND, DEFAULT, WAEWeights, WAEWeights.of)
+"""The autoencoders there are."""
 
 
 def channels_of(encoder: Encoder) -> tuple[int, ...]:

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from katazome.device import describe, free_memory, resident_memory
 from katazome.networks.decoders import Decoder
-from katazome.networks.feedforward import FeedForward
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import COLOURS, FLOAT, Leg, duration
 from katazome.objective.tiles import halo
@@ -30,6 +31,8 @@ _TILE_WORKSPACE = 3 << 28
 _CORES = (1536, 1024, 768, 512, 384, 256)
 _PROBE = 128
 _BANDS = 1 << 28
+_WIDEST = 64
+"""Border (px) of a tile, at most."""
 """Bytes that a network's bands take at once; measured."""
 
 _WARM_UP_SECONDS = 0.3
@@ -123,24 +126,38 @@ def _held(height: int, width: int) -> int:
     return (_PICTURES_HELD * COLOURS * FLOAT + _KEPT_BYTES) * height * width
 
 
-@dataclass(frozen=True)
-class NetworkPlan:
-    """The plan of a picture that a network makes whole; see :class:`katazome.objective.plan.Plan`."""
-
-    network: FeedForward
-    legs: Sequence[Leg]
+class Making(Protocol):
+    """A network that makes a picture (1, 3, H, W) of a picture."""
 
     @property
-    def tile(self) -> None:
-        """See :class:`katazome.objective.plan.Plan`: statistics of the network are the whole picture's."""
-        return
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes for each pixel that is made at once."""
+
+    def __call__(self, picture: Tensor, /) -> Tensor:
+        """Make it."""
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """The plan of a picture that one network makes; see :class:`katazome.objective.plan.Plan`."""
+
+    network: Making
+    legs: Sequence[Leg]
+    tile: int | None = None
+    """Side of a tile's core (px), for networks of which no place asks the whole picture."""
 
     @property
     def memory(self) -> int:
         """See :class:`katazome.objective.plan.Plan`."""
         leg = self.legs[-1]
-        held = _PICTURES_HELD * COLOURS * FLOAT + self.network.bytes_per_pixel
-        return resident_memory() + held * leg.height * leg.width + _BANDS
+        pixels = leg.height * leg.width
+        once = pixels if self.tile is None else min(pixels, (self.tile + 2 * _WIDEST) ** 2)
+        held = _PICTURES_HELD * COLOURS * FLOAT * pixels
+        return resident_memory() + held + self.network.bytes_per_pixel * once + _BANDS
 
     def seconds(self) -> float:
         """See :class:`katazome.objective.plan.Plan`."""
@@ -152,8 +169,9 @@ class NetworkPlan:
     def sentence(self, seconds: float | None = None) -> str:
         """See :class:`katazome.objective.plan.Plan`."""
         leg = self.legs[-1]
+        cut = f", tiles of {self.tile} px" if self.tile else ""
         line = (
-            f"{leg.width} x {leg.height} px in one pass, {str(leg.dtype).removeprefix('torch.')}, "
+            f"{leg.width} x {leg.height} px in one pass{cut}, {str(leg.dtype).removeprefix('torch.')}, "
             f"{describe(self.network.device)}: about {self.memory / 2**30:.1f} GiB"
         )
         return line + (f" and {duration(seconds)}" if seconds is not None else "")

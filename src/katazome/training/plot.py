@@ -101,4 +101,4 @@ def _step(span: float) -> float:
 def _round(count: float) -> int:
     """Return the next of 1, 2, 5, 10, 20, 50, ... that is no smaller."""
     power = 10 ** max(0, math.ceil(math.log10(max(count, 1))) - 1)
-    return next(power * part for part in (1, 2, 5, 10) if power * part >= count)
+    return next(int(power * part) for part in (1, 2, 5, 10) if power * part >= count)
