@@ -1,4 +1,4 @@
-"""The commands about networks for one style, on a tiny one: trained, gone on with, used, exported, refused."""
+"""The commands about networks for one style, on a tiny one: trained, used, exported, refused."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from tests.tiny import tiny_decoders, tiny_feedforward
 Katazome = Callable[..., int]
 QUICK = (
     *("--width", "4", "--side", "48", "--style-size", "96", "--batch", "2", "--steps", "24"),
-    *("--style-layers", "relu1_1,relu2_1", "--content-layers", "relu2_2", "--learning-rate", "0.01"),
+    *("--style-layers", "relu1_1,relu2_1", "--content-layers", "relu2_2", "--learning-rate"),
 )
-TRAIN = ("train", "feedforward", "--style", "painting.jpg", "--images", "in", *QUICK)
+AT_RATE = ("train", "feedforward", "--style", "painting.jpg", "--images", "in", *QUICK)
+TRAIN = (*AT_RATE, "0.01")
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_trained_used_and_exported_as_a_process(photos: Path) -> None:
     used = ran(*asked, tiny=True)
     assert used.returncode == 0, used.stderr
     assert used.stderr.decode().splitlines()[0].startswith("97 x 78 px in one pass, ")
-    recipe = package.read_recipe("photo-m.png")
+    recipe = package.read_recipe("photo.m.png")
     assert recipe is not None
     assert [w.name for w in recipe.weights] == ["tiny", "feedforward"]
     exported = ran("export", "m.safetensors", "-o", "m.onnx")
@@ -97,7 +98,7 @@ def test_it_goes_on_where_it_was(
 def test_a_loss_that_is_no_number(
     photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert katazome(*TRAIN, "-o", "m.safetensors", "--learning-rate", "1e30") == 1
+    assert katazome(*AT_RATE, "1e30", "-o", "m.safetensors") == 1
     assert "training failed at step 2" in capsys.readouterr().err
     assert "m.safetensors" not in files()
 
