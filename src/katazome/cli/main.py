@@ -132,6 +132,13 @@ app.command(
 app.command(
     "katazome.cli.filters:app", name="filters", help="Which filters of the network answer to an object."
 )
+app.command(
+    "katazome.cli.export:export",
+    name="export",
+    usage="Usage: katazome export MODEL -o MODEL.onnx",
+    help="Write a network for one style as ONNX, for other programs.",
+    help_epilogue="Example:\n  katazome export waves.safetensors -o waves.onnx",
+)
 app.command("katazome.cli.train:app", name="train", help="Train small networks on your own pictures.")
 app.command("katazome.cli.weights:app", name="weights", help="List, fetch and verify the networks' files.")
 app.command("katazome.cli.study:app", name="study", help="The measured experiments.")
@@ -150,6 +157,7 @@ _COMMANDS = (
     "doctor",
     "filters",
     "train",
+    "export",
     "weights",
     "study",
 )

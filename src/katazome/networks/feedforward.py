@@ -71,6 +71,11 @@ class Layer:
         """Whether instance normalisation follows; else it has a bias of its own."""
         return self.name != "out"
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Its tensors beside the weight."""
+        return ("scale", "shift") if self.normalised else ("bias",)
+
     def size(self, side: int) -> int:
         """Return the side of the map that it makes of one of ``side``."""
         return -(-side * (1 + self.enlarges) // self.stride)
@@ -120,8 +125,7 @@ def parameters(width: int) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     for layer in layers(width):
         found[f"{layer.name}.weight"] = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
-        own = ("scale", "shift") if layer.normalised else ("bias",)
-        found |= {f"{layer.name}.{kind}": (layer.outputs,) for kind in own}
+        found |= {f"{layer.name}.{kind}": (layer.outputs,) for kind in layer.kinds}
     return found
 
 
@@ -163,7 +167,7 @@ class Learner(nn.Module):
 
     def _act(self, x: Tensor, name: str, relu: bool) -> Tensor:
         layer = self.layers[name]
-        own = {kind: getattr(self, f"{name}_{kind}") for kind in ("weight", *_KINDS[layer.normalised])}
+        own = {kind: getattr(self, f"{name}_{kind}") for kind in ("weight", *layer.kinds)}
         dtype = self.dtype if layer.normalised else torch.float32  # the picture itself is made in float32
         weight = (own["weight"] * self.slowed(name)).to(dtype, memory_format=torch.channels_last)
         given = prepared(x.to(dtype, memory_format=torch.channels_last), layer)
@@ -177,8 +181,6 @@ class Learner(nn.Module):
 
 _SILENT = tuple(f"res{n}b" for n in range(1, BLOCKS + 1))
 """Layers that begin with a scale of 0, so that each residual block begins as nothing but its input."""
-
-_KINDS = {True: ("scale", "shift"), False: ("bias",)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ class FeedForwardOptions(TrainingOptions):
         32, help="Channels at full size; 16 is a third of the work and a quarter of the file", low=4, high=128
     )
     style_weight: float = option(
-        10.0, help="Weight of the Gram matrices, against 1 for the content", low=0, group="Weights"
+        5.0, help="Weight of the Gram matrices, against 1 for the content", low=0, group="Weights"
     )
     smoothness: float = option(
         0.1,
