@@ -16,7 +16,7 @@ from PIL import Image
 import katazome as package
 from katazome.cli import training
 from katazome.networks import onnx_export
-from katazome.networks.feedforward import open_feedforward
+from katazome.networks.feedforward import SHELF
 from katazome.training.trainer import TrainingStep, train
 from tests.cli.conftest import files, ran
 from tests.tiny import tiny_decoders, tiny_feedforward
@@ -49,7 +49,7 @@ def test_trained_used_and_exported_as_a_process(photos: Path) -> None:
     told = trained.stderr.decode()
     assert "broken.jpg" in told
     assert "m.safetensors: the style of painting from " in told
-    made = open_feedforward(Path("m.safetensors"))
+    made = SHELF.read(Path("m.safetensors"))
     assert made.facts.terms == "drawn"
     assert made.facts.style["terms"] == "free"
     assert made.facts.data == {"in": 7}
@@ -90,7 +90,7 @@ def test_it_goes_on_where_it_was(
     assert "m.safetensors.checkpoint" in files()
     assert katazome(*TRAIN, "-o", "m.safetensors") == 0
     assert "going on after step 9 of 24" in capsys.readouterr().err
-    whole, parts = (open_feedforward(Path(f"{name}.safetensors")) for name in ("whole", "m"))
+    whole, parts = (SHELF.read(Path(f"{name}.safetensors")) for name in ("whole", "m"))
     for name, tensor in whole.tensors.items():
         assert torch.equal(tensor, parts.tensors[name])
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from katazome.cli.show import tell
 from katazome.errors import OptionError, OutputError
-from katazome.networks.feedforward import opened
+from katazome.networks.feedforward import SHELF
 from katazome.networks.onnx_export import export_onnx
 
 SUFFIX = ".onnx"
@@ -40,7 +40,7 @@ def export(
         raise OutputError(f"there is no folder '{path.parent}' to write '{path.name}' into; make it first")
     if path.exists() and not overwrite:
         raise OutputError(f"'{path}' is there already; choose another name, or --overwrite to replace it")
-    weights = opened(model)
+    weights = SHELF.opened(model)
     found = export_onnx(weights, path)
     told = ", ".join(f"{found[size]:.1e} at {size[1]} x {size[0]} px" for size in found)
     tell(
