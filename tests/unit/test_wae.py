@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +30,8 @@ from katazome.networks.wae import (
 )
 from katazome.networks.wae_model import SHELF, WAEWeights
 from katazome.objective.whole import gather
-from katazome.training.steps.wae import (
-    REGIMES,
-    VIEWS,
-    Pairs,
-    WAELesson,
-    WAEOptions,
-    descriptions,
-    fresh,
-    larger,
-    views,
-)
+from katazome.training.pairs import VIEWS, Pairs, descriptions, larger, views
+from katazome.training.steps.wae import REGIMES, WAELesson, WAEOptions, _drawn, fresh
 from tests.tiny import tiny_vgg
 
 SIDE = 32
@@ -199,6 +191,31 @@ def test_a_lesson_moves_all_of_the_network(
     assert figures["style before"] > 0
     with torch.no_grad():
         assert lesson.samples().shape == (1, 3, 4 * SIDE, 12 * SIDE)
+
+
+def test_the_variational_baseline(seen: Features, encoder: Encoder) -> None:
+    asked = options(prior="kl")
+    net, facts = fresh(encoder, asked)
+    assert facts.variational
+    lesson = WAELesson(encoder, net, Pairs(seen, SIDE), asked)
+    terms = lesson.terms(0, torch.Generator().manual_seed(0))
+    assert set(terms) == {"pixels", "content kl", "style kl"}
+    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None and bool(p.grad.any()) for p in lesson.module.parameters())
+    assert net.content_code(torch.rand(2, 3, SIDE, SIDE)).shape == (2, 4)
+    assert net.style_code(torch.rand(2, net.describer.width)).shape == (2, 5)
+    with pytest.raises(OptionError, match="prior is kl, the baseline of vector codes"):
+        options(prior="kl", spatial=True)
+
+
+def test_a_code_at_the_prior_costs_nothing() -> None:
+    draw = torch.Generator().manual_seed(0)
+    found, off = _drawn(torch.zeros(500, 6), draw)
+    assert float(off) == 0
+    assert found.shape == (500, 3)
+    assert float(found.std()) == pytest.approx(1, abs=0.05)
+    numbers = torch.tensor([[2.0, math.log(0.25)]])
+    assert float(_drawn(numbers, draw)[1]) == pytest.approx(0.5 * (4 + 0.25 - 1 + math.log(4)))
 
 
 def test_the_descriptions_are_brought_to_one_scale(seen: Features, encoder: Encoder) -> None:

@@ -29,7 +29,8 @@ from katazome.networks.wae_model import WAEWeights
 from katazome.objective.plan import duration
 from katazome.options import option
 from katazome.training.data import few, split
-from katazome.training.steps.wae import Pairs, WAELesson, WAEOptions, descriptions, fresh
+from katazome.training.pairs import Pairs, descriptions
+from katazome.training.steps.wae import WAELesson, WAEOptions, fresh
 
 _MEASURED = 256
 """Pictures that are measured at the end, at most."""

@@ -253,29 +253,45 @@ class WAE(nn.Module):
     """The whole network.
 
     ``channels`` are the trunk's at :data:`STYLE_TAPS`; ``content_size`` numbers of a vector, or channels of a
-    spatial code; ``side`` (px) the pictures' of the vector form, a multiple of 16.
+    spatial code; ``side`` (px) the pictures' of the vector form, a multiple of 16. With ``variational`` each
+    number of a code is a normal distribution's mean, and the encoders also say its log variance: the baseline
+    [Kingma & Welling, "Auto-encoding variational Bayes", ICLR 2014] that the source's authors came from.
     """
 
     def __init__(
-        self, channels: Sequence[int], content_size: int, style_size: int, side: int, *, spatial: bool
+        self,
+        channels: Sequence[int],
+        content_size: int,
+        style_size: int,
+        side: int,
+        *,
+        spatial: bool,
+        variational: bool = False,
     ) -> None:
         super().__init__()
-        self.spatial, self.side = spatial, side
+        self.spatial, self.side, self.variational = spatial, side, variational
+        self.sizes = (content_size, style_size)
+        numbers = 2 if variational else 1
         self.describer = Describer(channels)
-        self.style = StyleEncoder(self.describer.width, style_size)
+        self.style = StyleEncoder(self.describer.width, style_size * numbers)
         self.content: nn.Module
         self.decoder: nn.Module
         if spatial:
-            self.content = SpatialContent(content_size)
+            self.content = SpatialContent(content_size * numbers)
             self.decoder = SpatialDecoder(content_size, style_size)
         else:
-            self.content = VectorContent(side, content_size)
+            self.content = VectorContent(side, content_size * numbers)
             self.decoder = VectorDecoder(side, content_size, style_size)
 
     def content_code(self, pixels: Tensor) -> Tensor:
         """Return content codes of pictures (B, 3, H, W): (B, size), or (B, size, H/8, W/8), normalised."""
-        code: Tensor = self.content(pixels)
+        code: Tensor = self.content(pixels)[:, : self.sizes[0]]
         return normalised(code) if self.spatial else code
+
+    def style_code(self, description: Tensor) -> Tensor:
+        """Return style codes (B, n) of descriptions (B, width)."""
+        code: Tensor = self.style(description)
+        return code[:, : self.sizes[1]]
 
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """Return pictures (B, 3, H, W) of codes, not clipped."""
@@ -301,13 +317,13 @@ class Coder:
         """Return what a style code of zeros makes of a picture (1, 3, H, W): to know how long it takes."""
         side = self._net.side
         content = self.content(picture if self._net.spatial else picture[:, :, :side, :side])
-        style = content.new_zeros(1, self._net.style.outer.out_features)
+        style = content.new_zeros(1, self._net.sizes[1])
         return self.decode(self.normalised(content) if self._net.spatial else content, style)
 
     def content(self, picture: Tensor) -> Tensor:
         """Return the content code of a picture (1, 3, H, W), float32; a map is not normalised yet."""
         with torch.no_grad(), self._fast():
-            found: Tensor = self._net.content(picture)
+            found: Tensor = self._net.content(picture)[:, : self._net.sizes[0]]
         return found.float()
 
     @staticmethod
@@ -318,8 +334,7 @@ class Coder:
     def style(self, grams: Mapping[str, Tensor]) -> Tensor:
         """Return the style code (1, n) of Gram matrices (C, C) per position, by tap."""
         with torch.no_grad():
-            found: Tensor = self._net.style(self._net.describer.of_grams(grams))
-        return found
+            return self._net.style_code(self._net.describer.of_grams(grams))
 
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """Return the picture (1, 3, H, W) of two codes, float32, in [0, 1]."""

@@ -35,6 +35,7 @@ class Facts:
     """The trunk's, at the taps that the style is read from."""
     trunk: Mapping[str, str]
     """``name`` and ``sha256`` of the VGG-19 weights."""
+    variational: bool = False
     what: str = ""
     """A line for people."""
     data: Mapping[str, int] = field(default_factory=dict)
@@ -49,7 +50,14 @@ class Facts:
 
     def net(self) -> WAE:
         """Return a network of this shape, not learnt."""
-        return WAE(self.channels, self.content_size, self.style_size, self.side, spatial=self.spatial)
+        return WAE(
+            self.channels,
+            self.content_size,
+            self.style_size,
+            self.side,
+            spatial=self.spatial,
+            variational=self.variational,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Learning the autoencoder of style and content codes.
 
 Both codes come from the same picture, and the decoder gives that picture back (``pixels``); codes are to be
-spread as a normal prior (``content mmd``, ``style mmd``). Three regimes:
+spread as a normal prior (``content mmd``, ``style mmd``; ``kl`` instead makes it the variational baseline).
+Three regimes:
 
 - ``faithful``: nothing more, as on the slides of the fourth source document. Pixels are in [-1, 1] and their
   squared error a mean, so Tolstikhin's balance at 64 px, 0.05 times the sum over pixels against 100 times the
@@ -11,36 +12,26 @@ spread as a normal prior (``content mmd``, ``style mmd``). Three regimes:
   the result is to have that picture's look (``swapped style``: its Gram matrices as the style code's encoder
   sees them) and this one's content (``swapped content``: the deepest features with each channel at mean 0 and
   deviation 1, as no look decides them).
-
-A picture is seen through a fixed set of crops and mirrorings (:func:`views`), so that what VGG-19 says of its
-look is computed once and cached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from katazome.collections.cache import FeatureCache, Features, Progress
-from katazome.collections.folders import Source, load_square
-from katazome.device import supports_bfloat16
 from katazome.errors import OptionError
 from katazome.losses.divergence import mmd
 from katazome.networks.vgg import Encoder
 from katazome.networks.wae import STYLE_TAPS, WAE, matrices, normalised
 from katazome.networks.wae_model import Facts, channels_of
 from katazome.options import option
+from katazome.training.pairs import Pairs, trunk_of
 from katazome.training.trainer import TrainingOptions
 
 REGIMES = ("faithful", "feature", "swap")
-
-VIEWS = 4
-"""Squares that a picture is seen through."""
 
 _CONTENT_TAP = STYLE_TAPS[-1]
 _NOISE = 0.01
@@ -50,8 +41,6 @@ _PLACES = 4
 """Positions of each spatial code that are held against the prior."""
 
 _SHOWN = 12
-_TOGETHER = 64
-_KEPT_BYTES = 3 << 29
 _EPSILON = 1e-5
 _TOLSTIKHIN = 100 / 614.4
 
@@ -79,6 +68,13 @@ class WAEOptions(TrainingOptions):
         help="What is asked of it: pixels alone (faithful), VGG-19's features too (feature), or pictures "
         "with another's style too (swap)",
         choices=REGIMES,
+        group="Look",
+    )
+    prior: str = option(
+        "mmd",
+        help="How codes are held to a normal prior: a batch of them by its discrepancy (mmd), or each by "
+        "itself (kl: a variational autoencoder, the baseline)",
+        choices=("mmd", "kl"),
         group="Look",
     )
     content_mmd_weight: float = option(
@@ -110,113 +106,13 @@ class WAEOptions(TrainingOptions):
         TrainingOptions.__post_init__(self)
         if self.resolution % 16:
             raise OptionError(f"resolution is {self.resolution}; it must be a multiple of 16, such as 64")
+        if self.spatial and self.prior == "kl":
+            raise OptionError("prior is kl, the baseline of vector codes; leave it, or spatial, out")
 
     @property
     def content_width(self) -> int:
         """Numbers in the content code."""
         return self.content_size or (8 if self.spatial else 128)
-
-
-def views(square: Tensor, side: int) -> list[Tensor]:
-    """Return the :data:`VIEWS` squares (B, 3, side, side) that pictures (B, 3, S, S) are seen through.
-
-    The whole, the whole mirrored, the middle twice as large, a corner twice as large and mirrored: a picture
-    that is used later may show its things at any scale.
-    """
-    whole = nn.functional.interpolate(square, (side, side), mode="bilinear", antialias=True)
-    edge = (square.shape[2] - side) // 2
-    middle = square[:, :, edge : edge + side, edge : edge + side]
-    return [whole, whole.flip(3), middle, square[:, :, :side, :side].flip(3)]
-
-
-def larger(side: int) -> int:
-    """Return the side (px) of the square that views are cut out of."""
-    return 2 * side
-
-
-def descriptions(
-    encoder: Encoder, net: WAE, side: int, sources: Sequence[Source], under: Path | None = None
-) -> Generator[Progress, None, Features]:
-    """Compute what the trunk says of each picture's look, or take it from the cache: rows (VIEWS, width)."""
-    trunk = trunk_of(encoder)
-
-    def compute(pixels: Tensor) -> Tensor:
-        seen = [trunk(v.to(trunk.device), STYLE_TAPS) for v in views(pixels, side)]
-        return torch.stack([net.describer(features) for features in seen], 1)
-
-    key = {
-        "network": encoder.weights.sha256,
-        "what": "projected Gram matrices of a whole, its mirror, middle and corner",
-        "view": side,
-        "precision": str(trunk.settings.dtype),
-    }
-    return FeatureCache(key, larger(side), (VIEWS, net.describer.width), compute, under).fill(sources)
-
-
-def trunk_of(encoder: Encoder) -> Encoder:
-    """Return the network as the codes know it."""
-    dtype = torch.bfloat16 if supports_bfloat16(encoder.device) else torch.float32
-    return encoder.with_(pooling="max", padding=("reflect", "reflect"), dtype=dtype)
-
-
-class Pairs:
-    """Views of pictures with the descriptions of their looks; each folder is drawn from alike often."""
-
-    def __init__(self, described: Features, side: int, workers: int = 2) -> None:
-        self._described, self._side = described, side
-        self._by_folder: dict[Path, list[int]] = {}
-        for number, source in enumerate(described.sources):
-            self._by_folder.setdefault(source.folder, []).append(number)
-        self._kept: dict[int, Tensor] = {}
-        self._room = _KEPT_BYTES
-        self._pool = ThreadPoolExecutor(workers, "katazome-decode")
-
-    def __len__(self) -> int:
-        return len(self._described)
-
-    def draw(self, count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return ``count`` pictures (count, 3, side, side) and their descriptions (count, width)."""
-        folders = list(self._by_folder.values())
-        chances = torch.rand(count, 3, generator=draw).tolist()
-        picked = [folders[int(a * len(folders))] for a, _, _ in chances]
-        numbers = [rows[int(b * len(rows))] for rows, (_, b, _) in zip(picked, chances, strict=True)]
-        return self._of(numbers, [int(c * VIEWS) for _, _, c in chances])
-
-    def whole(self, most: int) -> tuple[Tensor, Tensor]:
-        """Return at most so many pictures, whole, from all over, and their descriptions."""
-        count = min(most, len(self))
-        numbers = [n * len(self) // count for n in range(count)]
-        return self._of(numbers, [0] * len(numbers))
-
-    def spread(self) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation of the descriptions' numbers, each (width,), over all pictures."""
-        rows = range(len(self))
-        parts = [self._described.rows(rows[n : n + _TOGETHER]).flatten(0, 1) for n in rows[::_TOGETHER]]
-        count = sum(len(p) for p in parts)
-        mean = torch.stack([p.double().sum(0) for p in parts]).sum(0) / count
-        square = torch.stack([(p.double() - mean).square().sum(0) for p in parts]).sum(0)
-        return mean.float(), (square / count).sqrt().float()
-
-    def _of(self, numbers: Sequence[int], chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
-        squares = self._pool.map(self._square, numbers)
-        pixels = [
-            views(square[None].float() / 255, self._side)[view][0]
-            for square, view in zip(squares, chosen, strict=True)
-        ]
-        rows = self._described.rows(list(numbers))
-        return torch.stack(pixels), rows[torch.arange(len(rows)), torch.tensor(chosen)]
-
-    def _square(self, number: int) -> Tensor:
-        """Return the picture (3, S, S), bytes."""
-        kept = self._kept.get(number)
-        if kept is not None:
-            return kept
-        pixels = load_square(self._described.sources[number], larger(self._side))
-        made = (pixels[0] * 255).round().clamp(0, 255).to(torch.uint8)
-        if made.numel() <= self._room:
-            self._room -= made.numel()
-            self._kept[number] = made
-        return made
 
 
 class WAELesson:
@@ -234,14 +130,13 @@ class WAELesson:
         pixels, described = (t.to(device) for t in self._pairs.draw(asked.batch, draw))
         noise = torch.randn(pixels.shape, generator=draw).to(device) * _NOISE
         with self._fast():
-            content, style = net.content_code(pixels + noise), net.style(described)
+            content, style, held = self._codes(pixels + noise, described, draw)
             made = net.decode(content, style).float()
             # Each picture takes the style of the next.
             mixed = net.decode(content, style.roll(1, 0)).float() if asked.regime == "swap" else None
         terms = {
             "pixels": 4 * (made - pixels).square().mean(),
-            "content mmd": asked.content_mmd_weight * _discrepancy(_as_draws(content.float(), draw), draw),
-            "style mmd": asked.style_mmd_weight * _discrepancy(style.float(), draw),
+            **held,
         }
         if asked.regime == "faithful":
             return terms
@@ -260,6 +155,26 @@ class WAELesson:
             terms["swapped content"] = asked.swapped_content_weight * off_content
         return terms
 
+    def _codes(
+        self, pixels: Tensor, described: Tensor, draw: torch.Generator
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return the codes of content and style, and what holds them to their prior, by name."""
+        asked, net = self._options, self.module
+        if asked.prior == "kl":
+            content, off = _drawn(net.content(pixels).float(), draw)
+            style, style_off = _drawn(net.style(described).float(), draw)
+            # Of a likelihood with deviation 1 in [-1, 1], per number of a picture as the pixels' error is.
+            share = 2 / pixels[0].numel()
+            return content, style, {"content kl": share * off, "style kl": share * style_off}
+        content, style = net.content_code(pixels), net.style_code(described)
+        off = _discrepancy(_as_draws(content.float(), draw), draw)
+        style_off = _discrepancy(style.float(), draw)
+        held = {
+            "content mmd": asked.content_mmd_weight * off,
+            "style mmd": asked.style_mmd_weight * style_off,
+        }
+        return content, style, held
+
     def _fast(self) -> torch.autocast:
         dtype = self._trunk.settings.dtype
         return torch.autocast(self._trunk.device.type, dtype, enabled=dtype == torch.bfloat16)
@@ -276,7 +191,7 @@ class WAELesson:
         net.eval()
         with torch.no_grad():
             pixels, described = pixels.to(self._trunk.device), described.to(self._trunk.device)
-            content, style = net.content_code(pixels), net.style(described)
+            content, style = net.content_code(pixels), net.style_code(described)
             made, mixed = net.decode(content, style), net.decode(content, style.roll(1, 0)).clamp(0, 1)
             own, seen = self._trunk(pixels, STYLE_TAPS), self._trunk(mixed, STYLE_TAPS)
             wanted = described.roll(1, 0)
@@ -294,7 +209,7 @@ class WAELesson:
         """Return a sheet (1, 3, H, W): pictures, what comes back, and each with the next one's style."""
         net, device = self.module, self._trunk.device
         pixels, described = (t.to(device) for t in self._pairs.whole(_SHOWN))
-        content, style = net.content_code(pixels), net.style(described)
+        content, style = net.content_code(pixels), net.style_code(described)
         made, mixed = (net.decode(content, code) for code in (style, style.roll(1, 0)))
         rows = [pixels, made, mixed, pixels.roll(1, 0)]
         lines = [torch.cat(list(row.clamp(0, 1)), 2) for row in rows]
@@ -311,6 +226,14 @@ class WAELesson:
         ]
         # Of a look that is far off, the square would drown all others.
         return torch.stack([(d + _EPSILON).sqrt().mean() for d in distances]).mean()
+
+
+def _drawn(numbers: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return draws (B, size) of distributions (B, 2 size), and their mean divergence from the prior."""
+    mean, log_variance = numbers.chunk(2, 1)
+    noise = torch.randn(mean.shape, generator=draw).to(mean)
+    off = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+    return mean + noise * (log_variance / 2).exp(), off
 
 
 def _as_draws(code: Tensor, draw: torch.Generator) -> Tensor:
@@ -351,6 +274,7 @@ def fresh(encoder: Encoder, options: WAEOptions) -> tuple[WAE, Facts]:
         side=options.resolution,
         channels=channels_of(encoder),
         trunk={"name": encoder.weights.name, "sha256": encoder.weights.sha256},
+        variational=options.prior == "kl",
         options=options.to_json(),
     )
     with torch.random.fork_rng():
