@@ -41,12 +41,13 @@ def styles(
 ) -> int:
     """Measure every method on contents x styles; a study that was stopped goes on where it was."""
     session, folder = Session(device=device), Path(output)
+    photographs, paintings = pictures(contents, folder, "content"), pictures(styles, folder, "style")
     with Count("pictures", quiet=False) as count:
         study = StyleStudy(
             session=session,
             classifier=open_classifier(session.device),
-            contents=pictures(contents, folder, "content"),
-            styles=pictures(styles, folder, "style"),
+            contents=photographs,
+            styles=paintings,
             folder=folder,
             methods=[name.strip() for name in methods.split(",") if name.strip()],
             size=size,

@@ -169,8 +169,11 @@ class StyleStudy:
 
     def _asked(self, case: Case) -> Case:
         """Return the case of measuring a picture: among which styles, and by which measures."""
-        among = sorted(hash_of(style.path)[:12] for style in self.styles)
-        return Case(case.name, {**case.values, "among": among, "measures": VERSION})
+        return Case(case.name, {**case.values, "among": self._among, "measures": VERSION})
+
+    @cached_property
+    def _among(self) -> list[str]:
+        return sorted(hash_of(style.path)[:12] for style in self.styles)
 
     def _do(self, case: Case) -> None:
         made = self._made(case)
