@@ -13,9 +13,8 @@ import torch
 from katazome.api import Session
 from katazome.collections.folders import find
 from katazome.errors import MethodError, OptionError
+from katazome.jobs.inputs import hash_of
 from katazome.jobs.manifest import Figures
-from katazome.methods.base import _METHODS, Engine, Inputs, Task, get_method, register
-from katazome.methods.options import InstantOptions
 from katazome.networks.classifier import classifier_of
 from katazome.pictures.read import read
 from katazome.pictures.write import write
@@ -23,7 +22,7 @@ from katazome.studies.contenders import asked_for
 from katazome.studies.fresh import Order, made_apart, made_here
 from katazome.studies.style_table import costs, head_of, tables_of
 from katazome.studies.styles import StyleStudy
-from tests.tiny import tiny_decoders, tiny_vgg
+from tests.tiny import tiny_decoders, tiny_feedforward, tiny_vgg
 from tests.unit.test_classifier import random_tensors
 
 OPENED: dict[str, Any] = {"weights": tiny_vgg(), "decoders": tiny_decoders(), "device": "cpu", "heap": False}
@@ -135,7 +134,7 @@ def test_methods_that_need_more_are_told_of(study: StyleStudy) -> None:
     able, left = dataclasses.replace(study, methods=()).contenders
     assert {"gatys", "multiscale", "adain", "wct"} <= {one.name for one in able}
     assert "needs filters" in left["filters"]
-    assert "attribute=STYLE" in left["attribute"]
+    assert left["attribute"] == "it takes no style"
     assert "texture" not in {*left, *(one.name for one in able)}
     with pytest.raises(OptionError, match=r"no method is left to study \(filters: "):
         _ = dataclasses.replace(study, methods=("filters",)).contenders
@@ -143,13 +142,9 @@ def test_methods_that_need_more_are_told_of(study: StyleStudy) -> None:
 
 def test_what_is_asked_for_wrongly(study: StyleStudy) -> None:
     with pytest.raises(OptionError, match="did you mean 'adain'"):
-        asked_for(["adan"], ["waves"])
+        asked_for(["adan"])
     with pytest.raises(OptionError, match="adain takes any style; leave '=waves' out"):
-        asked_for(["adain=waves"], ["waves"])
-    with pytest.raises(OptionError, match="no style is called 'wave'; did you mean 'waves'"):
-        asked_for(["attribute=wave"], ["waves"])
-    with pytest.raises(OptionError, match="the method wct is named twice"):
-        asked_for(["wct", "wct"], [])
+        asked_for(["adain=waves"])
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"size": 64}, "at least 128"),
         ({"few": -1}, "few is -1"),
@@ -161,25 +156,25 @@ def test_what_is_asked_for_wrongly(study: StyleStudy) -> None:
             dataclasses.replace(study, **change)
 
 
-def test_a_method_that_has_learnt_a_style_is_asked_for_that_alone(
-    study: StyleStudy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("katazome.methods.base._METHODS", dict(_METHODS))
+def test_a_method_that_has_learnt_a_style_is_asked_for_that_alone(study: StyleStudy, tmp_path: Path) -> None:
+    def model(name: str, style: Path) -> str:
+        tiny = tiny_feedforward()
+        learnt = {"name": style.stem, "sha256": hash_of(style), "terms": ""}
+        dataclasses.replace(tiny, facts=dataclasses.replace(tiny.facts, style=learnt)).write(tmp_path / name)
+        return f"feedforward={tmp_path / name}"
 
-    @register("learnt", summary="Its own style", options=InstantOptions, styled=False)
-    def learnt(inputs: Inputs, options: InstantOptions, engine: Engine) -> Task:
-        assert not inputs.placements
-        return get_method("adain").build(inputs, options, engine)
-
-    one = asked_for(["learnt=waves"], ["night", "waves"])[0]
-    assert one.styles(Path("waves.png")) == ()
-    assert (one.takes("waves"), one.takes("night")) == (True, False)
-
-    study = dataclasses.replace(study, methods=("adain", "learnt=waves"))
-    monkeypatch.setattr(StyleStudy, "contenders", (asked_for(study.methods, ["night", "waves"]), {}))
-    cases = [c for c in study.manifest.cases if c.values["method"] == "learnt"]
+    waves = model("waves.safetensors", tmp_path / "paints/waves.png")
+    other = model("other.safetensors", tmp_path / "photos/lake.png")
+    study = dataclasses.replace(study, methods=("adain", waves, other))
+    _, left = study.contenders
+    assert left == {other: "it has learnt 'lake', which is none of the styles"}
+    cases = [c for c in study.manifest.cases if c.values["method"] == "feedforward"]
     tests = [(c.values["test"], c.values["content"], c.values["style"]) for c in cases]
-    assert tests == [("style", "hill", "waves"), ("tiles", "hill", "waves"), ("style", "lake", "waves")]
+    assert tests == [("style", "hill", "waves"), ("style", "lake", "waves")]
+    assert cases[0].values["networks"]
+    report = study.run()
+    assert "| feedforward | 2 |" in report
+    assert "0 failed" in report
 
 
 def test_a_picture_made_apart(study: StyleStudy, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def styles(
     methods: Annotated[
         str,
         Parameter(
-            help="Methods with commas; NAME=STYLE is one that has learnt that style; open: all that there are"
+            help="Methods with commas; NAME=MODEL is one that has learnt its style; open: all that there are"
         ),
     ] = "",
     output: Output = "report",

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from katazome.api import Session
-from katazome.errors import KatazomeError, OptionError, nearest, sentence
+from katazome.errors import KatazomeError, OptionError, sentence
+from katazome.jobs.inputs import hash_of
 from katazome.methods.base import Method, get_method, list_methods
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A method; ``style`` is the name of the only one that it knows, None for one that takes any."""
+    """A method, and for one that has learnt its look, by which model: a name or a file; "" is its own."""
 
     method: Method
+    model: str = ""
     style: str | None = None
+    """The only style that it knows; None for one that takes any."""
+    networks: tuple[str, ...] = ()
+    """Hashes of what it asks beside VGG-19."""
 
     @property
     def name(self) -> str:
@@ -28,9 +33,9 @@ class Contender:
         """Whether it makes pictures in a style."""
         return self.style in (None, style)
 
-    def styles(self, path: Path) -> tuple[Path, ...]:
-        """Return what it is given for a style picture: nothing, where it has learnt that."""
-        return (path,) if self.style is None else ()
+    def given(self, style: Path) -> tuple[Path, ...]:
+        """Return the style pictures that it is given: none, where it has learnt its look."""
+        return () if self.method.learnt else (style,)
 
     def has(self, option: str) -> bool:
         """Whether it has an option."""
@@ -41,52 +46,63 @@ class Contender:
         return {name: value for name, value in asked.items() if value is not None and self.has(name)}
 
 
-def asked_for(names: Sequence[str], styles: Sequence[str]) -> list[Contender]:
-    """Return the methods of names, ``NAME`` or ``NAME=STYLE``; of no names, all that restyle a picture.
+def asked_for(names: Sequence[str]) -> list[Contender]:
+    """Return the methods of names; of no names, all that give a picture a look.
 
-    ``NAME=STYLE`` is a method that has learnt one style, and which of ``styles`` that is. Raises
-    :class:`OptionError` for an unknown method or style, or a method named twice.
+    ``NAME=MODEL`` is a method that has learnt its look, by that model. Raises :class:`OptionError` for an
+    unknown method, or one that takes no model.
     """
     if not names:
         return [Contender(method) for method in list_methods() if method.content]
-    found: dict[str, Contender] = {}
+    found = []
     for text in names:
-        name, _, style = text.partition("=")
+        name, _, model = text.partition("=")
         method = get_method(name)
-        if style and method.styled:
-            raise OptionError(f"{name} takes any style; leave '={style}' out")
-        if style and style not in styles:
-            raise OptionError(
-                f"no style is called '{style}'{nearest(style, styles)} (given: {', '.join(styles)})"
-            )
-        if name in found:
-            raise OptionError(f"the method {name} is named twice")
-        found[name] = Contender(method, style or None)
-    return list(found.values())
+        if model and not method.learnt:
+            raise OptionError(f"{name} takes any style; leave '={model}' out")
+        found.append(Contender(method, model))
+    return found
 
 
 def sifted(
-    contenders: Sequence[Contender], session: Session, content: Path, style: Path, asked: Mapping[str, Any]
+    contenders: Sequence[Contender],
+    session: Session,
+    content: Path,
+    styles: Mapping[str, Path],
+    asked: Mapping[str, Any],
 ) -> tuple[list[Contender], dict[str, str]]:
     """Return those who can lay out the work, and, by name, why others cannot.
 
-    Raises :class:`OptionError` when nobody is left.
+    ``styles`` are pictures by name. Raises :class:`OptionError` when nobody is left.
     """
     able: list[Contender] = []
     left: dict[str, str] = {}
     for one in contenders:
-        if not one.method.styled and one.style is None:
-            left[one.name] = (
-                "it takes no style; if it has learnt one of these, "
-                f"say which in --methods, as {one.name}=STYLE"
-            )
-            continue
+        name = f"{one.name}={one.model}" if one.model else one.name
         try:
-            session.prepare(content, one.styles(style), method=one.name, **one.options(asked))
-            able.append(one)
+            able.append(_laid_out(one, session, content, styles, asked))
         except KatazomeError as error:
-            left[one.name] = sentence(error)
+            left[name] = sentence(error)
     if not able:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left.items())
         raise OptionError(f"no method is left to study ({reasons})")
     return able, left
+
+
+def _laid_out(
+    one: Contender, session: Session, content: Path, styles: Mapping[str, Path], asked: Mapping[str, Any]
+) -> Contender:
+    method = one.method
+    if not method.styled and not method.learnt:
+        raise OptionError("it takes no style")
+    model = {"model": one.model} if one.model else {}
+    given = one.given(next(iter(styles.values())))
+    work = session.prepare(content, given, method=method.name, **model, **one.options(asked))
+    networks = tuple(sha256[:12] for _, sha256 in work.task.networks)
+    if work.inputs.network is None:
+        return replace(one, networks=networks)
+    learnt = work.inputs.network.facts.style
+    for name, path in styles.items():
+        if hash_of(path) == learnt.get("sha256"):
+            return replace(one, style=name, networks=networks)
+    raise OptionError(f"it has learnt '{learnt['name']}', which is none of the styles")

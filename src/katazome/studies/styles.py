@@ -91,8 +91,12 @@ class StyleStudy:
     @cached_property
     def contenders(self) -> tuple[list[Contender], dict[str, str]]:
         """Methods that can be compared; by name, why others cannot."""
-        asked = asked_for(self.methods, [_name(style) for style in self.styles])
-        return sifted(asked, self.session, self.contents[0].path, self.styles[0].path, self._options)
+        content = self.contents[0].path
+        return sifted(asked_for(self.methods), self.session, content, self._paths, self._options)
+
+    @property
+    def _paths(self) -> dict[str, Path]:
+        return {_name(style): style.path for style in self.styles}
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -108,31 +112,34 @@ class StyleStudy:
         for number, content in enumerate(self.contents):
             for style in self.styles:
                 for name in (COPY, PAINTING):
-                    yield self._case(STYLE, content, style, name, {})
+                    yield self._case(STYLE, content, style, name)
                 for one in able:
                     if one.takes(_name(style)):
-                        yield self._case(STYLE, content, style, one.name, one.options(self._options))
+                        yield self._case(STYLE, content, style, one)
             if number >= self.few:
                 continue
             for one in able:
                 if one.style is None:
-                    yield self._case(IDENTITY, content, content, one.name, one.options(self._options))
+                    yield self._case(IDENTITY, content, content, one)
             for one in able:
                 if one.has("tile"):
                     style = next(style for style in self.styles if one.takes(_name(style)))
-                    options = one.options(self._options) | {"tile": str(max(64, self.size // 2))}
-                    yield self._case(TILES, content, style, one.name, options)
+                    yield self._case(TILES, content, style, one)
 
-    def _case(
-        self, test: str, content: Source, style: Source, method: str, options: Mapping[str, Any]
-    ) -> Case:
+    def _case(self, test: str, content: Source, style: Source, by: Contender | str) -> Case:
         called = ITSELF if test == IDENTITY else _name(style)
+        method, options, networks = by, {}, ()
+        if isinstance(by, Contender):
+            method, options, networks = by.name, by.options(self._options), by.networks
+        if test == TILES:
+            options["tile"] = str(max(64, self.size // 2))
         values = {
             "test": test,
             "content": _name(content),
             "style": called,
             "method": method,
-            "options": dict(options),
+            "options": options,
+            "networks": list(networks),
             "size": self.size,
             "pictures": [hash_of(source.path)[:12] for source in (content, style)],
         }
@@ -193,13 +200,15 @@ class StyleStudy:
     def _make(self, case: Case) -> Figures:
         if case.values["method"] in (COPY, PAINTING):
             return {}
-        one = next(one for one in self.contenders[0] if one.name == case.values["method"])
+        named = [one for one in self.contenders[0] if one.name == case.values["method"]]
+        one = next(one for one in named if one.takes(str(case.values["style"])))
+        model = {"model": one.model} if one.model else {}
         return self.make(
             Order(
                 content=Path(case.places["content"]),
-                styles=one.styles(Path(case.places["style"])),
+                styles=one.given(Path(case.places["style"])),
                 method=one.name,
-                options=case.values["options"],
+                options={**case.values["options"], **model},
                 target=self._file(case),
                 session=self.opened or {"device": str(self.session.device)},
             )
@@ -210,8 +219,7 @@ class StyleStudy:
 
     @cached_property
     def _measures(self) -> StyleMeasures:
-        styles = {_name(style): style.path for style in self.styles}
-        return StyleMeasures(self.session.encoder, self.classifier, styles)
+        return StyleMeasures(self.session.encoder, self.classifier, self._paths)
 
     def _measure(self, case: Case) -> Figures:
         content, device = read(case.places["content"]).pixels, self.session.device
