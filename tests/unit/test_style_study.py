@@ -143,7 +143,7 @@ def test_methods_that_need_more_are_told_of(study: StyleStudy) -> None:
 def test_what_is_asked_for_wrongly(study: StyleStudy) -> None:
     with pytest.raises(OptionError, match="did you mean 'adain'"):
         asked_for(["adan"])
-    with pytest.raises(OptionError, match="adain takes any style; leave '=waves' out"):
+    with pytest.raises(OptionError, match="adain takes no model; leave '=waves' out"):
         asked_for(["adain=waves"])
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"size": 64}, "at least 128"),

@@ -25,9 +25,7 @@ def styles(
     ],
     methods: Annotated[
         str,
-        Parameter(
-            help="Methods with commas; NAME=MODEL is one that has learnt its style; open: all that there are"
-        ),
+        Parameter(help="Methods with commas; NAME=MODEL names a model of its own; open: all that there are"),
     ] = "",
     output: Output = "report",
     size: Size = 512,

@@ -11,11 +11,12 @@ from katazome.api import Session
 from katazome.errors import KatazomeError, OptionError, sentence
 from katazome.jobs.inputs import hash_of
 from katazome.methods.base import Method, get_method, list_methods
+from katazome.networks.feedforward import FeedForwardWeights
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A method, and for one that has learnt its look, by which model: a name or a file; "" is its own."""
+    """A method, and for one that paints by a model, which: a name or a file; "" is its own."""
 
     method: Method
     model: str = ""
@@ -34,8 +35,8 @@ class Contender:
         return self.style in (None, style)
 
     def given(self, style: Path) -> tuple[Path, ...]:
-        """Return the style pictures that it is given: none, where it has learnt its look."""
-        return () if self.method.learnt else (style,)
+        """Return the style pictures that it is given: none, where it has learnt one."""
+        return (style,) if self.method.styled else ()
 
     def has(self, option: str) -> bool:
         """Whether it has an option."""
@@ -49,7 +50,7 @@ class Contender:
 def asked_for(names: Sequence[str]) -> list[Contender]:
     """Return the methods of names; of no names, all that give a picture a look.
 
-    ``NAME=MODEL`` is a method that has learnt its look, by that model. Raises :class:`OptionError` for an
+    ``NAME=MODEL`` is a method that paints by a model, and which. Raises :class:`OptionError` for an
     unknown method, or one that takes no model.
     """
     if not names:
@@ -59,7 +60,7 @@ def asked_for(names: Sequence[str]) -> list[Contender]:
         name, _, model = text.partition("=")
         method = get_method(name)
         if model and not method.learnt:
-            raise OptionError(f"{name} takes any style; leave '={model}' out")
+            raise OptionError(f"{name} takes no model; leave '={model}' out")
         found.append(Contender(method, model))
     return found
 
@@ -99,7 +100,7 @@ def _laid_out(
     given = one.given(next(iter(styles.values())))
     work = session.prepare(content, given, method=method.name, **model, **one.options(asked))
     networks = tuple(sha256[:12] for _, sha256 in work.task.networks)
-    if work.inputs.network is None:
+    if method.styled or not isinstance(work.inputs.network, FeedForwardWeights):
         return replace(one, networks=networks)
     learnt = work.inputs.network.facts.style
     for name, path in styles.items():
