@@ -110,7 +110,17 @@ def resident_memory() -> int:
 
 
 def peak_memory() -> int:
-    """Bytes of main memory that this process has held at most so far (0 where unknown)."""
+    """Bytes of main memory that this process has held at most so far (0 where unknown).
+
+    On Linux the kernel's own figure of this program: what getrusage says begins with what the process held
+    that started it.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
     try:
         import resource
     except ImportError:

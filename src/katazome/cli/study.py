@@ -61,3 +61,10 @@ app.command(
     help="Faces that were made to smile, judged: the second source document's claims.",
     help_epilogue="Example:\n  katazome study attributes --faces lfw/ -o report/",
 )
+app.command(
+    "katazome.cli.study_styles:styles",
+    name="styles",
+    help="Every method on contents x styles: seconds, memory, what was kept and what was taken.",
+    help_epilogue="Example:\n"
+    "  katazome study styles --contents photos/ --styles paintings/ --methods gatys,adain,wct -o report/",
+)

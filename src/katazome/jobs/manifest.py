@@ -58,14 +58,18 @@ class Manifest:
             twice = next(name for name in names if names.count(name) > 1)
             raise OptionError(f"two cases are called '{twice}'")
 
-    def part(self, number: int, parts: int) -> Manifest:
+    def part(self, number: int, parts: int, together: Callable[[Case], str] | None = None) -> Manifest:
         """Return every ``parts``-th case from the ``number``-th, counted from 1: one machine's share.
 
+        Cases for which ``together`` says the same are dealt as one, so that they are done on one machine.
         Raises :class:`OptionError` unless 1 <= number <= parts.
         """
         if not 1 <= number <= parts:
             raise OptionError(f"part is {number}/{parts}; it must be 1/{parts} to {parts}/{parts}")
-        return Manifest(self.folder, self.cases[number - 1 :: parts])
+        if together is None:
+            return Manifest(self.folder, self.cases[number - 1 :: parts])
+        own = set(list(dict.fromkeys(together(case) for case in self.cases))[number - 1 :: parts])
+        return Manifest(self.folder, [case for case in self.cases if together(case) in own])
 
     def result(self, case: Case) -> Figures | None:
         """Return a case's result, or None when there is none, or it is of other values."""

@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from katazome.device import generator
+from katazome.device import exact_dtype, generator
 from katazome.losses.style import Look, LookStatistics, gram_loss
 from katazome.networks.vgg import Encoder
 from katazome.objective.whole import feature_maps, gather
 from katazome.pictures.resize import shrink_five_tap
+from katazome.statistics.moments import EPSILON
 
 _BORDER = ("reflect", "reflect")
 _WIDTHS = (3, 48, 64, 96)
@@ -54,11 +55,15 @@ def random_features(picture: Tensor) -> list[Tensor]:
 
 def sliced_wasserstein(a: Tensor, b: Tensor) -> float:
     """Root mean squared distance of quantiles over random directions of two sets (C, N) and (C, M)."""
-    directions = torch.randn(_DIRECTIONS, a.shape[0], generator=generator(_SEED))
-    directions = (directions / directions.norm(dim=1, keepdim=True)).to(a)
+    return float((quantiles(a) - quantiles(b)).square().mean().sqrt())
+
+
+def quantiles(features: Tensor) -> Tensor:
+    """Return the quantiles (directions, 4096) of a set (C, N) along fixed random directions."""
+    directions = torch.randn(_DIRECTIONS, features.shape[0], generator=generator(_SEED))
+    directions = (directions / directions.norm(dim=1, keepdim=True)).to(features)
     places = (torch.arange(_QUANTILES, dtype=torch.float64) + 0.5) / _QUANTILES
-    sorted_a, sorted_b = (_at(torch.sort(directions @ x, dim=1).values, places) for x in (a, b))
-    return float((sorted_a - sorted_b).square().mean().sqrt())
+    return _at(torch.sort(directions @ features, dim=1).values, places)
 
 
 def _at(values: Tensor, places: Tensor) -> Tensor:
@@ -98,6 +103,30 @@ def content_distance(encoder: Encoder, result: Tensor, content: Tensor, tap: str
     return float((mine - theirs).norm() / theirs.norm())
 
 
+def structure_distance(mine: Tensor, theirs: Tensor) -> float:
+    """Return 1 - cosine of two feature maps (1, C, h, w), each channel brought to mean 0 and deviation 1.
+
+    0: the same; 0.9 to 1 unrelated pictures at relu4_1; at most 2. A gain above 0 and
+    a shift of any channel change nothing, as colour and contrast should not.
+    """
+    a, b = (
+        (f - f.mean((2, 3), keepdim=True)) / (f.var((2, 3), correction=0, keepdim=True) + EPSILON).sqrt()
+        for f in (mine.to(exact_dtype(mine.device)), theirs.to(exact_dtype(theirs.device)))
+    )
+    return max(0.0, 1 - float((a * b).sum() / (a.norm() * b.norm()).clamp_min(EPSILON)))
+
+
+def rms_error(mine: Tensor, theirs: Tensor) -> float:
+    """Return the root mean squared difference of two pictures, in grey levels of 255."""
+    return float((mine - theirs).square().mean().sqrt() * 255)
+
+
+def psnr(mine: Tensor, theirs: Tensor) -> float:
+    """Return the peak signal over the error of two pictures, in dB; infinite where they are the same."""
+    error = rms_error(mine, theirs)
+    return 20 * math.log10(255 / error) if error else math.inf
+
+
 def fine_noise(picture: Tensor) -> float:
     """RMS of what the finest octave adds: the picture less its own smoothed self, in grey levels of 255."""
     small = shrink_five_tap(picture, _BORDER)
@@ -114,6 +143,55 @@ def seam(picture: Tensor, dim: int, lattice: int = 1) -> float:
     steps = (torch.roll(picture, -1, dim) - picture).abs().movedim(dim, 0).flatten(1).mean(1)
     inside = steps[:-1].flip(0)[lattice - 1 :: lattice]
     return float(steps[-1] / inside.mean())
+
+
+def tile_seam(tiled: Tensor, whole: Tensor, rows: Sequence[int], columns: Sequence[int]) -> float:
+    """Mean absolute difference of two pictures within 2 px of the tiles' edges over that elsewhere.
+
+    1 = no seam, however much they differ. ``rows`` and ``columns`` are where
+    tiles meet (px, at least 2). Half a grey level,
+    which 8 bits cannot show, is added to both. Raises :class:`ValueError` without an edge inside.
+    """
+    difference = (tiled - whole).abs().mean((0, 1))
+    near = torch.zeros_like(difference, dtype=torch.bool)
+    for row in rows:
+        near[row - 2 : row + 2] = True
+    for column in columns:
+        near[:, column - 2 : column + 2] = True
+    if not bool(near.any()):
+        raise ValueError("there is one tile, and so no edge to measure along")
+    level = 0.5 / 255
+    return float((difference[near].mean() + level) / (difference[~near].mean() + level))
+
+
+def checkerboard(picture: Tensor, stride: int) -> float:
+    """Energy of a pattern of ``stride`` px over that of its neighbours in the spectrum (1 = no pattern).
+
+    What repeats with every pixel of a feature map of that stride has its energy at the multiples of
+    1 / ``stride``; counted are those that a stride half as large does not have. Mean over them of the power
+    within 1 bin, over that 3 to 6 bins away, of brightness (1, 3, H, W) under a Hann window; the noise of
+    rounding to 8 bits is added to both. What repeats in the scene counts as well: set it against the
+    content's own. Raises :class:`ValueError` below 64 px.
+    """
+    height, width = (side // 8 * 8 for side in picture.shape[2:])
+    if min(height, width) < 64:
+        raise ValueError(f"a spectrum of {width} x {height} px is too small; 64 px are needed")
+    brightness = picture.mean((0, 1))[:height, :width].to(exact_dtype(picture.device))
+    rows, columns = (torch.hann_window(n).to(brightness) for n in (height, width))
+    window = rows.outer(columns)
+    power = torch.fft.fft2((brightness - brightness.mean()) * window).abs().square()
+    power = power + window.square().sum() / (12 * 255**2)
+
+    def around(bins: int) -> Tensor:
+        """Return the mean power within so many bins."""
+        padded = F.pad(power[None, None], (bins,) * 4, mode="circular")
+        return F.avg_pool2d(padded, 2 * bins + 1, 1)[0, 0]
+
+    neighbours = (13**2 * around(6) - 5**2 * around(2)) / (13**2 - 5**2)
+    ratio = around(1) / neighbours
+    places = [(i, j) for i in range(stride) for j in range(stride) if i % 2 or j % 2]
+    found = [ratio[i * height // stride, j * width // stride] for i, j in places]
+    return float(torch.stack(found).mean())
 
 
 def border_step(picture: Tensor, mask: Tensor) -> float:
