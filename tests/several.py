@@ -1,0 +1,82 @@
+"""A lesson for several processes: parts of batches, and a term that compares all rows with each other.
+
+As a program (``python -m torch.distributed.run ... -m tests.several FOLDER``) it trains in as many processes
+as it is started in, and leaves what it came to in files of a folder, one of each process.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from katazome.errors import KatazomeError
+from katazome.training import distributed
+from katazome.training.trainer import TrainingOptions, train
+
+OPTIONS = TrainingOptions(steps=12, batch=8, learning_rate=0.05, averaging=0.9, clip=1.0, weight_decay=0.01)
+
+
+class Coding:
+    """Learns codes of points that are far from each other, and to give the points back."""
+
+    def __init__(self, breaks_in: int = -1) -> None:
+        # Another beginning in each process, which must not matter.
+        torch.manual_seed(distributed.rank())
+        self.module = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3))
+        self._breaks_in = breaks_in
+
+    def terms(self, step: int, draw: torch.Generator) -> Mapping[str, Tensor]:
+        mine = distributed.part(OPTIONS.batch)
+        points = torch.rand(OPTIONS.batch, 3, generator=draw)[mine]
+        codes = self.module[1](self.module[0](points))
+        made = self.module[2](codes)
+        rows = distributed.gathered(codes)
+        near = 1 / (1 + (rows[:, None] - rows[None]).square().sum(2))
+        terms = {"points": (made - points).square().mean(), "near": (near * distance(len(rows))).mean()}
+        if step == 4 and self._breaks_in == distributed.rank():
+            terms["points"] = terms["points"] / 0
+        return terms
+
+
+def distance(count: int) -> Tensor:
+    """Weights by which rows count unlike, so that it matters which process has which."""
+    place = torch.arange(count).float()
+    return (place[:, None] - place[None]).abs() + place
+
+
+def learnt() -> dict[str, Tensor]:
+    """Train, and return the weights and the terms of the last step."""
+    lesson = Coding()
+    last = list(train(lesson, OPTIONS))[-1]
+    terms = {name: torch.tensor(value) for name, value in last.terms.items()}
+    return {**lesson.module.state_dict(), **terms}
+
+
+def failure() -> str:
+    """Train what breaks in the second process, and return what is said of it."""
+    try:
+        list(train(Coding(breaks_in=1), OPTIONS))
+    except KatazomeError as error:
+        return str(error)
+    return ""
+
+
+def refused() -> str:
+    """Ask for a batch that cannot be shared out, in the first process alone, for all."""
+    try:
+        distributed.from_first(lambda: distributed.part(7))
+    except KatazomeError as error:
+        return str(error)
+    return ""
+
+
+if __name__ == "__main__":
+    distributed.join("cpu")
+    torch.set_num_threads(1)
+    found = {"learnt": learnt(), "failure": failure(), "refused": refused()}
+    found["any"] = [distributed.in_any(distributed.rank() == number) for number in (0, 1, 2)]
+    torch.save(found, Path(sys.argv[1]) / f"{distributed.rank()}.pt")
