@@ -9,13 +9,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
+from katazome.collections.cache import drained
+from katazome.collections.folders import find
 from katazome.errors import KatazomeError
+from katazome.networks.vgg import Encoder
 from katazome.training import distributed
-from katazome.training.trainer import TrainingOptions, train
+from katazome.training.data import Squares
+from katazome.training.steps import feedforward, wae
+from katazome.training.trainer import Lesson, TrainingOptions, train
+from tests.tiny import tiny_vgg
 
 OPTIONS = TrainingOptions(steps=12, batch=8, learning_rate=0.05, averaging=0.9, clip=1.0, weight_decay=0.01)
 
@@ -74,9 +82,43 @@ def refused() -> str:
     return ""
 
 
+def derived(lesson: Lesson) -> dict[str, Tensor]:
+    """Return the terms of a lesson's first step, and their gradients."""
+    terms = lesson.terms(0, torch.Generator().manual_seed(1))
+    values = torch.stack(list(terms.values()))
+    torch.autograd.backward(values.sum())
+    found = {n: p.grad for n, p in lesson.module.named_parameters() if p.grad is not None}
+    found |= {name: value.detach().clone() for name, value in zip(terms, values, strict=True)}
+    distributed.average(list(found.values()))
+    return found
+
+
+def lessons(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Derive the networks' own lessons, on the pictures below ``in``; in float32, whatever is fast here."""
+    encoder, sources = Encoder(tiny_vgg()), find([folder / "in"])
+    with (
+        patch.object(wae, "supports_bfloat16", lambda _: False),
+        patch.object(feedforward, "supports_bfloat16", lambda _: False),
+    ):
+        codes = wae.WAEOptions(
+            resolution=32, batch=6, style_size=5, content_size=4, regime="swap", spatial=True
+        )
+        net, _ = wae.fresh(encoder, codes)
+        seen = drained(wae.descriptions(encoder, net, 32, sources, folder / "cache"))
+        style = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+        options = feedforward.FeedForwardOptions(batch=4, width=4)
+        return {
+            "autoencoder": derived(wae.WAELesson(encoder, net, wae.Pairs(seen, 32), codes)),
+            "one style": derived(
+                feedforward.FeedForwardLesson(encoder, style, Squares(sources, 64), options)
+            ),
+        }
+
+
 if __name__ == "__main__":
     distributed.join("cpu")
     torch.set_num_threads(1)
-    found = {"learnt": learnt(), "failure": failure(), "refused": refused()}
+    found: dict[str, Any] = {"learnt": learnt(), "failure": failure(), "refused": refused()}
+    found |= lessons(Path(sys.argv[1]))
     found["any"] = [distributed.in_any(distributed.rank() == number) for number in (0, 1, 2)]
     torch.save(found, Path(sys.argv[1]) / f"{distributed.rank()}.pt")

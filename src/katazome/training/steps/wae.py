@@ -35,6 +35,7 @@ from katazome.networks.vgg import Encoder
 from katazome.networks.wae import STYLE_TAPS, WAE, matrices, normalised
 from katazome.networks.wae_model import Facts, channels_of
 from katazome.options import option
+from katazome.training.distributed import average, gathered, part
 from katazome.training.trainer import TrainingOptions
 
 REGIMES = ("faithful", "feature", "swap")
@@ -174,13 +175,13 @@ class Pairs:
     def __len__(self) -> int:
         return len(self._described)
 
-    def draw(self, count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return ``count`` pictures (count, 3, side, side) and their descriptions (count, width)."""
+    def draw(self, count: int, draw: torch.Generator, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Return ``part`` of ``count`` pictures (count, 3, side, side) and descriptions (count, width)."""
         folders = list(self._by_folder.values())
         chances = torch.rand(count, 3, generator=draw).tolist()
         picked = [folders[int(a * len(folders))] for a, _, _ in chances]
         numbers = [rows[int(b * len(rows))] for rows, (_, b, _) in zip(picked, chances, strict=True)]
-        return self._of(numbers, [int(c * VIEWS) for _, _, c in chances])
+        return self._of(numbers[part], [int(c * VIEWS) for _, _, c in chances][part])
 
     def whole(self, most: int) -> tuple[Tensor, Tensor]:
         """Return at most so many pictures, whole, from all over, and their descriptions."""
@@ -231,17 +232,21 @@ class WAELesson:
         """See :class:`katazome.training.trainer.Lesson`."""
         asked, net, device = self._options, self.module, self._trunk.device
         net.train()
-        pixels, described = (t.to(device) for t in self._pairs.draw(asked.batch, draw))
-        noise = torch.randn(pixels.shape, generator=draw).to(device) * _NOISE
+        mine = part(asked.batch)
+        pixels, described = (t.to(device) for t in self._pairs.draw(asked.batch, draw, mine))
+        shape = (asked.batch, *pixels.shape[1:])
+        noise = torch.randn(shape, generator=draw)[mine].to(device) * _NOISE
         with self._fast():
             content, style = net.content_code(pixels + noise), net.style(described)
             made = net.decode(content, style).float()
             # Each picture takes the style of the next.
-            mixed = net.decode(content, style.roll(1, 0)).float() if asked.regime == "swap" else None
+            swapped = _next(style, mine) if asked.regime == "swap" else None
+            mixed = None if swapped is None else net.decode(content, swapped).float()
         terms = {
             "pixels": 4 * (made - pixels).square().mean(),
-            "content mmd": asked.content_mmd_weight * _discrepancy(_as_draws(content.float(), draw), draw),
-            "style mmd": asked.style_mmd_weight * _discrepancy(style.float(), draw),
+            "content mmd": asked.content_mmd_weight
+            * _discrepancy(_as_draws(gathered(content.float()), draw), draw),
+            "style mmd": asked.style_mmd_weight * _discrepancy(gathered(style.float()), draw),
         }
         if asked.regime == "faithful":
             return terms
@@ -254,7 +259,7 @@ class WAELesson:
         terms["features"] = asked.feature_weight * _unlike({n: f[:count] for n, f in seen.items()}, wanted)
         if mixed is not None:
             styled = {n: f[count:] for n, f in seen.items()}
-            off_style = self._off_style(styled, described.roll(1, 0))
+            off_style = self._off_style(styled, _next(described, mine))
             off_content = _off_content(styled[taps[-1]], wanted[taps[-1]])
             terms["swapped style"] = asked.swapped_style_weight * off_style
             terms["swapped content"] = asked.swapped_content_weight * off_content
@@ -313,6 +318,11 @@ class WAELesson:
         return torch.stack([(d + _EPSILON).sqrt().mean() for d in distances]).mean()
 
 
+def _next(rows: Tensor, mine: slice) -> Tensor:
+    """Return of each of this process's rows the next one in the whole batch."""
+    return gathered(rows).roll(1, 0)[mine]
+
+
 def _as_draws(code: Tensor, draw: torch.Generator) -> Tensor:
     """Return a code's vectors (n, size): a map is taken at a few positions of each picture."""
     if code.ndim == 2:
@@ -333,7 +343,9 @@ def _unlike(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor
     errors = []
     for name in wanted:
         a, b = found[name].float(), wanted[name].float()
-        errors.append((a - b).square().mean() / b.square().mean().clamp_min(_EPSILON))
+        scale = b.square().mean()
+        average([scale])
+        errors.append((a - b).square().mean() / scale.clamp_min(_EPSILON))
     return torch.stack(errors).mean()
 
 
