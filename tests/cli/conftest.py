@@ -74,6 +74,12 @@ def program(*arguments: object, tiny: bool = False) -> list[str]:
     return [sys.executable, *start, *(str(a) for a in arguments)]
 
 
+def several(module: str, *arguments: object) -> list[str]:
+    """The command line of a module as two processes that train together."""
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", module]
+    return [sys.executable, *start, *(str(a) for a in arguments)]
+
+
 def ran(
     *arguments: object, tiny: bool = False, given: bytes = b"", **env: str
 ) -> subprocess.CompletedProcess[bytes]:

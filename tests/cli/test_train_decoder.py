@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import katazome as package
 from katazome.cli import training
 from katazome.networks.decoders import open_decoder
 from katazome.training.trainer import TrainingStep, train
-from tests.cli.conftest import files, ran
+from tests.cli.conftest import environment, files, ran, several
 
 Katazome = Callable[..., int]
 QUICK = ("--level", "2", "--side", "32", "--batch", "4", "--steps", "60", "--learning-rate", "0.005")
@@ -130,6 +131,35 @@ def test_a_loss_that_is_not_finite(
     for name, pair in whole.convs.items():
         for one, other in zip(pair, parts.convs[name], strict=True):
             assert torch.equal(one, other)
+
+
+@pytest.mark.slow
+def test_two_processes(photos: Path, katazome: Katazome) -> None:
+    """Where the second is interrupted both end; gone on with, they make the decoder that one makes."""
+    short = (*QUICK[:6], "--steps", "20", "--averaging", "0.9")
+    given = ("train", "decoder", "--images", photos, *short)
+    assert katazome(*given, "-o", "alone.safetensors") == 0
+    before = set(files())
+
+    def run(module: str) -> subprocess.CompletedProcess[str]:
+        command = several(module, *given, "-o", "d.safetensors")
+        return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=900)
+
+    stopped = run("tests.cli.tiny_stopped")
+    assert stopped.returncode != 0
+    assert stopped.stderr.count("interrupted at step 7 of 20, which is kept in d.safetensors.checkpoint") == 1
+    assert "something went wrong" not in stopped.stderr
+    shown = {f"d.safetensors.samples-{step:06}.png" for step in range(2, 21, 2)}
+    assert set(files()) - before - shown == {f"d.safetensors.{kind}" for kind in ("checkpoint", "csv", "svg")}
+    done = run("tests.cli.tiny_program")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("going on after step 7 of 20") == 1
+    assert done.stderr.count("d.safetensors: relu2_1 from 11 pictures") == 1
+    assert {"d.safetensors", "d.safetensors.csv", "d.safetensors.svg", *shown} == set(files()) - before
+    one, two = (open_decoder(Path(f"{name}.safetensors")).convs for name in ("alone", "d"))
+    for name, pair in one.items():
+        for a, b in zip(pair, two[name], strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_what_diverges_is_not_kept(

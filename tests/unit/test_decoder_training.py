@@ -39,6 +39,8 @@ def test_squares_are_drawn_alike_and_broken_pictures_noted(sources: tuple[Source
     assert 0 <= float(draws[0].min()) < float(draws[0].max()) <= 1
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
+    part = squares.draw(40, torch.Generator().manual_seed(1), slice(10, 20))
+    assert torch.equal(part, draws[0][10:20])
     assert [source.name for source in squares.skipped] == ["broken.png"]
     assert torch.equal(Squares(sources, 32).draw(40, torch.Generator().manual_seed(1)), draws[0])
     assert len(squares.middles(5)) == 5

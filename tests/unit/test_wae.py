@@ -210,12 +210,12 @@ def test_the_variational_baseline(seen: Features, encoder: Encoder) -> None:
 
 def test_a_code_at_the_prior_costs_nothing() -> None:
     draw = torch.Generator().manual_seed(0)
-    found, off = _drawn(torch.zeros(500, 6), draw)
+    found, off = _drawn(torch.zeros(500, 6), draw, 500)
     assert float(off) == 0
     assert found.shape == (500, 3)
     assert float(found.std()) == pytest.approx(1, abs=0.05)
     numbers = torch.tensor([[2.0, math.log(0.25)]])
-    assert float(_drawn(numbers, draw)[1]) == pytest.approx(0.5 * (4 + 0.25 - 1 + math.log(4)))
+    assert float(_drawn(numbers, draw, 1)[1]) == pytest.approx(0.5 * (4 + 0.25 - 1 + math.log(4)))
 
 
 def test_the_descriptions_are_brought_to_one_scale(seen: Features, encoder: Encoder) -> None:

@@ -12,12 +12,13 @@ from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import tell
 from katazome.cli.training import TrainSettings, digest, model_path, state_path, tell_skipped, trained
 from katazome.collections.folders import find
-from katazome.device import keep_heap, resolve_device
+from katazome.device import keep_heap
 from katazome.errors import OptionError
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import duration
 from katazome.options import option
 from katazome.training.data import Squares, split
+from katazome.training.distributed import join, leads
 from katazome.training.steps.decoder import DecoderLesson, DecoderOptions, made
 
 _MEASURED = 100
@@ -42,10 +43,10 @@ def _decoder(**given: object) -> int:
     path = model_path(settings.output, overwrite=settings.overwrite)
     if not settings.images:
         raise OptionError("no pictures were named; give a folder of them by --images DIR")
-    device = resolve_device(settings.device)
+    device = join(settings.device)
     learn, asked = split(find([Path(folder) for folder in settings.images]))
     keep_heap()
-    quiet = settings.quiet
+    quiet = settings.quiet or not leads()
     began = time.perf_counter()
     with Interrupt(quiet=quiet, keeping="this step, then keeping what was learnt") as interrupt:
         encoder = Encoder(settings.network(), device=device)
@@ -59,6 +60,8 @@ def _decoder(**given: object) -> int:
         seconds = trained(lesson, options, path, header, interrupt, settings)
         if seconds is None:
             return INTERRUPTED
+    if not leads():
+        return 0
     losses = lesson.measure(held.middles(_MEASURED))
     tell_skipped({**squares.skipped, **held.skipped}, quiet=quiet)
     facts = {

@@ -12,7 +12,7 @@ from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import tell
 from katazome.cli.training import TrainSettings, digest, model_path, state_path, tell_skipped, trained
 from katazome.collections.folders import find
-from katazome.device import keep_heap, resolve_device
+from katazome.device import keep_heap
 from katazome.errors import OptionError, PictureError
 from katazome.methods.layers import FLAT, Layer
 from katazome.networks.vgg import Encoder
@@ -20,6 +20,7 @@ from katazome.objective.plan import duration
 from katazome.options import option
 from katazome.pictures.read import read
 from katazome.training.data import Squares, split
+from katazome.training.distributed import join, leads
 from katazome.training.steps.feedforward import FeedForwardLesson, FeedForwardOptions, made, seen_at
 
 _MEASURED = 50
@@ -60,7 +61,7 @@ def _feedforward(**given: object) -> int:
         raise OptionError("no style picture was named; give one by --style PAINTING")
     if not settings.images:
         raise OptionError("no pictures were named; give a folder of them by --images DIR")
-    device = resolve_device(settings.device)
+    device = join(settings.device)
     options = replace(options, side=options.side or _SIDES.get(device.type, _SIDE))
     style = read(settings.style, longest=2 * options.style_size)
     pixels = seen_at(Layer.of(style, device).pixels, options.style_size)
@@ -68,7 +69,7 @@ def _feedforward(**given: object) -> int:
         raise PictureError(f"the style '{style.name}' is one flat colour; there is no look in it to take")
     learn, asked = split(find([Path(folder) for folder in settings.images]))
     keep_heap()
-    quiet = settings.quiet
+    quiet = settings.quiet or not leads()
     began = time.perf_counter()
     with Interrupt(quiet=quiet, keeping="this step, then keeping what was learnt") as interrupt:
         encoder = Encoder(settings.network(), device=device)
@@ -84,6 +85,8 @@ def _feedforward(**given: object) -> int:
         seconds = trained(lesson, options, path, header, interrupt, settings)
         if seconds is None:
             return INTERRUPTED
+    if not leads():
+        return 0
     losses = lesson.measure(held.middles(_MEASURED))
     tell_skipped({**squares.skipped, **held.skipped}, quiet=quiet)
     facts = {

@@ -14,12 +14,13 @@ from katazome.cli.show import counted, tell
 from katazome.cli.training import TrainSettings, model_path, state_path, tell_skipped, trained
 from katazome.collections.cache import Features, known
 from katazome.collections.folders import classes_in
-from katazome.device import keep_heap, resolve_device
+from katazome.device import keep_heap
 from katazome.errors import OptionError, PictureError
 from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import duration
 from katazome.options import option
+from katazome.training.distributed import join, leads
 from katazome.training.steps.segmenter import (
     Lot,
     SegmenterLesson,
@@ -50,11 +51,11 @@ def _segmenter(**given: Any) -> int:
     model = model_path(settings.output, overwrite=settings.overwrite)
     if not settings.images:
         raise OptionError("no pictures were named; give a folder of class folders by --images DIR")
-    device = resolve_device(settings.device)
+    device = join(settings.device)
     classes = classes_in(settings.images)
     learn, asked = split(classes)
     keep_heap()
-    began, quiet = time.perf_counter(), settings.quiet
+    began, quiet = time.perf_counter(), settings.quiet or not leads()
     with Interrupt(quiet=quiet, keeping="this step, then keeping what was learnt") as interrupt:
         encoder = Encoder(settings.network(), device=device)
         seen = counted(
@@ -79,6 +80,8 @@ def _segmenter(**given: Any) -> int:
         }
         if trained(lesson, options, model, header, interrupt, settings) is None:
             return INTERRUPTED
+    if not leads():
+        return 0
     result = ask(lesson.module, seen.only(ask_at), asked.labels, len(classes))
     facts = {"classes": tuple(classes), "data": _counts(learn, asked, list(classes)), "terms": settings.terms}
     found = made(lesson, encoder, options, facts, result)

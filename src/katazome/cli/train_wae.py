@@ -21,7 +21,7 @@ from katazome.cli.training import (
 )
 from katazome.collections.cache import Features
 from katazome.collections.folders import Source, find
-from katazome.device import keep_heap, resolve_device
+from katazome.device import keep_heap
 from katazome.errors import OptionError, PictureError
 from katazome.networks.vgg import Encoder
 from katazome.networks.wae import WAE
@@ -29,6 +29,7 @@ from katazome.networks.wae_model import WAEWeights
 from katazome.objective.plan import duration
 from katazome.options import option
 from katazome.training.data import few, split
+from katazome.training.distributed import join, leads
 from katazome.training.pairs import Pairs, descriptions
 from katazome.training.steps.wae import WAELesson, WAEOptions, fresh
 
@@ -61,11 +62,11 @@ def _wae(**given: object) -> int:
     path = model_path(settings.output, overwrite=settings.overwrite)
     if not settings.images:
         raise OptionError("no pictures were named; give a folder of them by --images DIR")
-    device = resolve_device(settings.device)
+    device = join(settings.device)
     sources = few(find([Path(folder) for folder in settings.images]), settings.most)
     learn, asked = split(sources)
     keep_heap()
-    quiet, began = settings.quiet, time.perf_counter()
+    quiet, began = settings.quiet or not leads(), time.perf_counter()
     with Interrupt(quiet=quiet, keeping="this step, then keeping what was learnt") as interrupt:
         encoder = Encoder(settings.network(), device=device)
         net, facts = fresh(encoder, options)
@@ -87,6 +88,8 @@ def _wae(**given: object) -> int:
         seconds = trained(lesson, options, path, header, interrupt, settings)
         if seconds is None:
             return INTERRUPTED
+    if not leads():
+        return 0
     losses = lesson.measure(*held.whole(_MEASURED))
     kind = "spatial" if options.spatial else "vector"
     facts = replace(

@@ -17,6 +17,7 @@ from katazome.collections.folders import Source
 from katazome.errors import MethodError, OptionError, OutputError
 from katazome.options import option
 from katazome.pictures.write import write
+from katazome.training.distributed import from_first, in_any, leads
 from katazome.training.keeping import Log, read_state, write_state
 from katazome.training.plot import write_plot
 from katazome.training.trainer import Lesson, TrainingOptions, TrainingState, TrainingStep, train
@@ -70,51 +71,92 @@ def trained(
     """Train to the end and return its seconds, or keep where it stands and return None when interrupted.
 
     Beside ``model`` stand a log, its plot, sheets of samples, each under the number of its step so that they
-    can be compared, and a checkpoint, which the caller removes when the model is written.
+    can be compared, and a checkpoint, which the caller removes when the model is written. Of several
+    processes the first alone writes; an interruption of one is one of all.
     ``header`` is all that decides what is learnt: training begun with another is not gone on with.
 
     Raises :class:`OptionError` when the checkpoint there is of other training; :class:`MethodError` when a
     loss is not finite, with the last good checkpoint kept.
     """
-    beside, table = state_path(model), model.with_name(model.name + ".csv")
-    show_every = settings.samples_every
-    if show_every is None:
-        show_every = max(1, options.steps // SHOWN)
-    resume = _begun(beside, header, options, others=settings.other_options)
-    log = Log(table, max(1, options.steps // LOGGED), resume.done if resume else 0)
-    seconds = saved = resume.seconds if resume else 0.0
-    due: TrainingState | None = None
-    with Count("steps", quiet=settings.quiet) as count:
-        if resume is not None:
-            count.note(f"going on after step {resume.done} of {options.steps}")
+    beside = state_path(model)
+    resume = from_first(lambda: _begun(beside, header, options, others=settings.other_options))
+    seconds = resume.seconds if resume else 0.0
+    with Count("steps", quiet=settings.quiet or not leads()) as count:
+        keeper = _Keeper(model, header, options, settings, resume, count) if leads() else None
         for step in _told_what_is_kept(train(lesson, options, resume), beside):
             seconds = step.seconds
-            count(step.index, step.count)
-            log.step(step)
-            if due is not None:
-                # A step late: only now is it known that the loss there is finite.
-                with _going_on(count):
-                    write_state(beside, due, header)
-                    write_plot(table, table.with_suffix(".svg"))
-                due = None
-            if show_every and (step.index % show_every == 0 or step.index == step.count):
-                with _going_on(count):
-                    _show(step, model)
-            if step.index == step.count:
-                with suppress(OutputError):  # only for the case that the model cannot be written either
-                    write_state(beside, step.state(), header)
-                with _going_on(count):
-                    write_plot(table, table.with_suffix(".svg"))
-            elif interrupt.asked:
-                write_state(beside, step.state(), header)
-                count.note(
-                    f"interrupted at step {step.index} of {step.count}, which is kept in {beside}. "
-                    "To go on: the same command again"
-                )
+            stop = in_any(interrupt.asked) and step.index < step.count
+            if keeper is not None:
+                keeper.step(step, stop=stop)
+            if stop:
                 return None
-            elif seconds - saved >= settings.save_every:
-                saved, due = seconds, step.state()
     return seconds
+
+
+class _Keeper:
+    """Writes what stands beside a model while it is learnt."""
+
+    def __init__(
+        self,
+        model: Path,
+        header: Mapping[str, Any],
+        options: TrainingOptions,
+        settings: TrainSettings,
+        resume: TrainingState | None,
+        count: Count,
+    ) -> None:
+        self._model, self._header, self._count = model, header, count
+        self._beside, self._table = state_path(model), model.with_name(model.name + ".csv")
+        self._log = Log(self._table, max(1, options.steps // LOGGED), resume.done if resume else 0)
+        ten = max(1, options.steps // SHOWN)
+        self._show_every = ten if settings.samples_every is None else settings.samples_every
+        self._save_every, self._saved = settings.save_every, resume.seconds if resume else 0.0
+        self._due: TrainingState | None = None
+        if resume is not None:
+            count.note(f"going on after step {resume.done} of {options.steps}")
+
+    def step(self, step: TrainingStep, *, stop: bool) -> None:
+        """Keep what is due at a step; ``stop`` is set when it is the last before an interruption."""
+        last = step.index == step.count
+        self._count(step.index, step.count)
+        self._log.step(step)
+        if self._due is not None:
+            # A step late: only now is it known that the loss there is finite.
+            with self._going_on():
+                self._checkpoint(self._due)
+            self._due = None
+        if self._show_every and (last or step.index % self._show_every == 0):
+            with self._going_on():
+                self._show(step)
+        if stop:
+            self._checkpoint(step.state())
+            self._count.note(
+                f"interrupted at step {step.index} of {step.count}, which is kept in {self._beside}. "
+                "To go on: the same command again"
+            )
+        elif last:
+            with suppress(OutputError):  # only for the case that the model cannot be written either
+                self._checkpoint(step.state())
+        elif step.seconds - self._saved >= self._save_every:
+            self._saved, self._due = step.seconds, step.state()
+
+    def _checkpoint(self, state: TrainingState) -> None:
+        write_state(self._beside, state, self._header)
+        write_plot(self._table, self._table.with_suffix(".svg"))
+
+    def _show(self, step: TrainingStep) -> None:
+        sheet = step.samples()
+        if sheet is not None:
+            name = f"{self._model.name}.samples-{step.index:06}.png"
+            write(sheet, self._model.with_name(name), overwrite=True)
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Say what could not be written on the way, and go on without it."""
+        try:
+            yield
+        except OutputError as error:
+            self._count.note(f"{error}; going on, what was written before still stands")
 
 
 def _told_what_is_kept(steps: Iterator[TrainingStep], beside: Path) -> Iterator[TrainingStep]:
@@ -128,21 +170,6 @@ def _told_what_is_kept(steps: Iterator[TrainingStep], beside: Path) -> Iterator[
             f"{error}. Step {read_state(beside)[0].done} is kept in {beside}: the same command with another "
             "--learning-rate and --other-options goes on from there"
         ) from error
-
-
-def _show(step: TrainingStep, model: Path) -> None:
-    sheet = step.samples()
-    if sheet is not None:
-        write(sheet, model.with_name(f"{model.name}.samples-{step.index:06}.png"), overwrite=True)
-
-
-@contextmanager
-def _going_on(count: Count) -> Iterator[None]:
-    """Say what could not be written on the way, and go on without it."""
-    try:
-        yield
-    except OutputError as error:
-        count.note(f"{error}; going on, what was written before still stands")
 
 
 def model_path(output: str | None, *, overwrite: bool) -> Path:

@@ -96,7 +96,7 @@ def _laid_out(
     method = one.method
     if not method.styled and not method.learnt:
         raise OptionError("it takes no style")
-    model = {"model": one.model} if one.model else {}
+    model: dict[str, Any] = {"model": one.model} if one.model else {}
     given = one.given(next(iter(styles.values())))
     work = session.prepare(content, given, method=method.name, **model, **one.options(asked))
     networks = tuple(sha256[:12] for _, sha256 in work.task.networks)

@@ -128,9 +128,9 @@ class StyleStudy:
 
     def _case(self, test: str, content: Source, style: Source, by: Contender | str) -> Case:
         called = ITSELF if test == IDENTITY else _name(style)
-        method, options, networks = by, {}, ()
-        if isinstance(by, Contender):
-            method, options, networks = by.name, by.options(self._options), by.networks
+        method = by.name if isinstance(by, Contender) else by
+        options = by.options(self._options) if isinstance(by, Contender) else {}
+        networks = by.networks if isinstance(by, Contender) else ()
         if test == TILES:
             options["tile"] = str(max(64, self.size // 2))
         values = {

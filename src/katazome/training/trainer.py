@@ -25,6 +25,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from katazome.device import generator
 from katazome.errors import MethodError, OptionError
 from katazome.options import Options, option
+from katazome.training import distributed
 from katazome.training.averaging import Average
 
 _LEAST = 0.01
@@ -93,7 +94,11 @@ class Lesson(Protocol):
         """The network whose parameters move."""
 
     def terms(self, step: int, draw: torch.Generator) -> Mapping[str, Tensor]:
-        """Return what a step costs, by name; the sum is descended. All chance comes from ``draw``."""
+        """Return what a step costs, by name; the sum is descended. All chance comes from ``draw``.
+
+        Of several processes each draws the same and takes its part of the batch
+        (:func:`katazome.training.distributed.part`); their terms are averaged.
+        """
 
 
 @runtime_checkable
@@ -103,8 +108,8 @@ class Showing(Protocol):
     def samples(self) -> Tensor | None:
         """Return a contact sheet (1, 3, H, W) in [0, 1], or None where there is nothing to show.
 
-        Called without gradients and with the module's averaged weights, if there are. All chance comes from
-        a generator of its own.
+        Called without gradients, with the module's averaged weights, if there are, and of several processes
+        in the first alone. All chance comes from a generator of its own.
         """
 
 
@@ -162,6 +167,7 @@ def train(
     if resume is not None:
         _restore(lesson.module, optimiser, resume)
         done, before = resume.done, resume.seconds
+    distributed.follow_first(lesson.module.state_dict().values())
     average = Average(lesson.module, options.averaging, resume.average if resume else {})
     began = time.perf_counter()
 
@@ -175,10 +181,12 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         with torch.enable_grad():
             terms = lesson.terms(index, _draw(options, index))
-            torch.autograd.backward(torch.stack(list(terms.values())).sum())
-        told = {name: term.detach() for name, term in terms.items()}
-        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if not bool(torch.stack([*told.values(), norm]).isfinite().all()):
+            values = torch.stack(list(terms.values()))
+            torch.autograd.backward(values.sum())
+        values, grads = values.detach(), [p.grad for p in parameters if p.grad is not None]
+        distributed.average([*grads, values])
+        told, norm = dict(zip(terms, values, strict=True)), get_total_norm(grads)
+        if not bool(values.isfinite().all() & norm.isfinite()):
             broken = _broken(lesson, told, parameters, options, index)
             raise MethodError(
                 f"training failed at step {index + 1} of {options.steps}: {broken}; take a smaller "
@@ -226,7 +234,7 @@ def _broken(
             if not term.requires_grad:
                 continue
             found = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
-            if not all(bool(g.isfinite().all()) for g in found if g is not None):
+            if distributed.in_any(not all(bool(g.isfinite().all()) for g in found if g is not None)):
                 names.append(name)
     return f"the gradient of {' and '.join(names) or 'all terms together'} is not finite, or too long"
 

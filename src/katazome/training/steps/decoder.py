@@ -9,7 +9,7 @@ least-squares inverse of the network, convolution by convolution.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from katazome.networks.vgg import Encoder
 from katazome.options import option
 from katazome.pictures.sheet import sheet
 from katazome.training.data import Squares
+from katazome.training.distributed import gathered, part
 from katazome.training.trainer import TrainingOptions
 
 _FITTED = 96
@@ -153,8 +154,9 @@ class DecoderLesson:
 
     def terms(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:  # noqa: ARG002
         """Relative squared errors of pixels and features."""
-        pixels = self._squares.draw(self._options.batch, draw).to(self._encoder.device)
-        of_pixels, of_features = self._errors(pixels)
+        batch = self._options.batch
+        pixels = self._squares.draw(batch, draw, part(batch)).to(self._encoder.device)
+        of_pixels, of_features = self._errors(pixels, lambda x: gathered(x).var())
         return {"pixels": of_pixels, "features": self._options.feature_weight * of_features}
 
     def samples(self) -> Tensor | None:
@@ -173,20 +175,20 @@ class DecoderLesson:
         with torch.no_grad():
             for square in squares:
                 pixels = square[None].to(self._encoder.device)
-                of_pixels, of_features = self._errors(pixels)
+                of_pixels, of_features = self._errors(pixels, torch.var)
                 rms.append(float((of_pixels * pixels.var()).sqrt()))
                 relative.append(float(of_features.sqrt()))
         count = max(1, len(squares))
         return {"pixels": sum(rms) / count, "features": sum(relative) / count}
 
-    def _errors(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def _errors(self, pixels: Tensor, variance: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         layer = self._options.layer
         with torch.no_grad():
             features = self._encoder(pixels, [layer])[layer].float()
         made = self.module(features)
         again = self._encoder(made, [layer])[layer].float()
-        of_pixels = (made - pixels).square().mean() / pixels.var().clamp_min(1e-3)
-        return of_pixels, (again - features).square().mean() / features.var().clamp_min(1e-3)
+        of_pixels = (made - pixels).square().mean() / variance(pixels).clamp_min(1e-3)
+        return of_pixels, (again - features).square().mean() / variance(features).clamp_min(1e-3)
 
 
 def made(

@@ -31,6 +31,7 @@ from katazome.options import option
 from katazome.pictures.resize import resize
 from katazome.pictures.sheet import sheet
 from katazome.training.data import Squares
+from katazome.training.distributed import part
 from katazome.training.trainer import TrainingOptions
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
@@ -138,7 +139,8 @@ class FeedForwardLesson:
 
     def terms(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
         """Content, style, smoothness and what is out of range, weighted."""
-        terms = self._terms(self._squares.draw(self._options.batch, draw).to(self.device))
+        batch = self._options.batch
+        terms = self._terms(self._squares.draw(batch, draw, part(batch)).to(self.device))
         terms["style"] = terms["style"] * min(1.0, (step + 1) / (RISING * self._options.steps))
         return terms
 

@@ -24,6 +24,7 @@ from katazome.networks.segmenter import Facts, Head, Segmenter, pooled
 from katazome.networks.vgg import Encoder, tap
 from katazome.options import option
 from katazome.pictures.colour import luma
+from katazome.training.distributed import part
 from katazome.training.trainer import TrainingOptions
 
 _TOGETHER = 32
@@ -154,12 +155,13 @@ class SegmenterLesson:
             self._of_class[c][int(chance[0] * len(self._of_class[c]))]
             for c, chance in zip(classes, chances, strict=True)
         ]
-        rows = self._rows.rows(chosen)
+        mine = part(count)
+        rows = self._rows.rows(chosen[mine])
         # One window a step for all: its size is drawn, and each row's place.
         size = self._window(chances[0][4])
-        seen = [self._seen(row, size, chance) for row, chance in zip(rows, chances, strict=True)]
+        seen = [self._seen(row, size, chance) for row, chance in zip(rows, chances[mine], strict=True)]
         scores = pooled(self.module(torch.stack(seen)))
-        return {"labels": F.cross_entropy(scores, torch.tensor(classes))}
+        return {"labels": F.cross_entropy(scores, torch.tensor(classes[mine]))}
 
     def _window(self, chance: float) -> int:
         least = max(1, round(self._options.window * self._places))

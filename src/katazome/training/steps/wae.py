@@ -28,6 +28,7 @@ from katazome.networks.vgg import Encoder
 from katazome.networks.wae import STYLE_TAPS, WAE, matrices, normalised
 from katazome.networks.wae_model import Facts, channels_of
 from katazome.options import option
+from katazome.training.distributed import average, gathered, part
 from katazome.training.pairs import Pairs, trunk_of
 from katazome.training.trainer import TrainingOptions
 
@@ -127,13 +128,16 @@ class WAELesson:
         """See :class:`katazome.training.trainer.Lesson`."""
         asked, net, device = self._options, self.module, self._trunk.device
         net.train()
-        pixels, described = (t.to(device) for t in self._pairs.draw(asked.batch, draw))
-        noise = torch.randn(pixels.shape, generator=draw).to(device) * _NOISE
+        mine = part(asked.batch)
+        pixels, described = (t.to(device) for t in self._pairs.draw(asked.batch, draw, mine))
+        shape = (asked.batch, *pixels.shape[1:])
+        noise = torch.randn(shape, generator=draw)[mine].to(device) * _NOISE
         with self._fast():
             content, style, held = self._codes(pixels + noise, described, draw)
             made = net.decode(content, style).float()
             # Each picture takes the style of the next.
-            mixed = net.decode(content, style.roll(1, 0)).float() if asked.regime == "swap" else None
+            swapped = _next(style, mine) if asked.regime == "swap" else None
+            mixed = None if swapped is None else net.decode(content, swapped).float()
         terms = {
             "pixels": 4 * (made - pixels).square().mean(),
             **held,
@@ -149,7 +153,7 @@ class WAELesson:
         terms["features"] = asked.feature_weight * _unlike({n: f[:count] for n, f in seen.items()}, wanted)
         if mixed is not None:
             styled = {n: f[count:] for n, f in seen.items()}
-            off_style = self._off_style(styled, described.roll(1, 0))
+            off_style = self._off_style(styled, _next(described, mine))
             off_content = _off_content(styled[taps[-1]], wanted[taps[-1]])
             terms["swapped style"] = asked.swapped_style_weight * off_style
             terms["swapped content"] = asked.swapped_content_weight * off_content
@@ -161,14 +165,15 @@ class WAELesson:
         """Return the codes of content and style, and what holds them to their prior, by name."""
         asked, net = self._options, self.module
         if asked.prior == "kl":
-            content, off = _drawn(net.content(pixels).float(), draw)
-            style, style_off = _drawn(net.style(described).float(), draw)
+            mine = part(asked.batch)
+            content, off = _drawn(net.content(pixels).float(), draw, asked.batch, mine)
+            style, style_off = _drawn(net.style(described).float(), draw, asked.batch, mine)
             # Of a likelihood with deviation 1 in [-1, 1], per number of a picture as the pixels' error is.
             share = 2 / pixels[0].numel()
             return content, style, {"content kl": share * off, "style kl": share * style_off}
         content, style = net.content_code(pixels), net.style_code(described)
-        off = _discrepancy(_as_draws(content.float(), draw), draw)
-        style_off = _discrepancy(style.float(), draw)
+        off = _discrepancy(_as_draws(gathered(content.float()), draw), draw)
+        style_off = _discrepancy(gathered(style.float()), draw)
         held = {
             "content mmd": asked.content_mmd_weight * off,
             "style mmd": asked.style_mmd_weight * style_off,
@@ -228,12 +233,22 @@ class WAELesson:
         return torch.stack([(d + _EPSILON).sqrt().mean() for d in distances]).mean()
 
 
-def _drawn(numbers: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return draws (B, size) of distributions (B, 2 size), and their mean divergence from the prior."""
+def _drawn(
+    numbers: Tensor, draw: torch.Generator, batch: int, mine: slice = slice(None)
+) -> tuple[Tensor, Tensor]:
+    """Return draws (B, size) of distributions (B, 2 size), and their mean divergence from the prior.
+
+    They are ``mine`` of a ``batch``, shared by several processes.
+    """
     mean, log_variance = numbers.chunk(2, 1)
-    noise = torch.randn(mean.shape, generator=draw).to(mean)
+    noise = torch.randn((batch, mean.shape[1]), generator=draw)[mine].to(mean)
     off = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
     return mean + noise * (log_variance / 2).exp(), off
+
+
+def _next(rows: Tensor, mine: slice) -> Tensor:
+    """Return of each of this process's rows the next one in the whole batch."""
+    return gathered(rows).roll(1, 0)[mine]
 
 
 def _as_draws(code: Tensor, draw: torch.Generator) -> Tensor:
@@ -256,7 +271,9 @@ def _unlike(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor
     errors = []
     for name in wanted:
         a, b = found[name].float(), wanted[name].float()
-        errors.append((a - b).square().mean() / b.square().mean().clamp_min(_EPSILON))
+        scale = b.square().mean()
+        average([scale])
+        errors.append((a - b).square().mean() / scale.clamp_min(_EPSILON))
     return torch.stack(errors).mean()
 
 
