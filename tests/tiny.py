@@ -85,7 +85,5 @@ def tiny_wae(seed: int = 0) -> WAEWeights:
             torch.nn.init.normal_(module.get_parameter("weight"), std=0.1)
         width = net.describer.width
         net.style.standardise(torch.full((width,), 1.5), torch.full((width,), 1.5))
-            torch.full((net.describer.width,), 1.5), torch.full((net.describer.width,), 1.5)
-        )
     tensors = {name: tensor.detach() for name, tensor in net.state_dict().items()}
     return WAEWeights(name="wae", sha256=f"{seed + 2:064x}", facts=facts, tensors=tensors)
