@@ -2,6 +2,7 @@
 # make test   everything: format, lint, types, import rules, all tests
 # make check  the quick part of it: format, lint, types, import rules
 # make bench  seconds and memory, as a table in docs/
+# make docs   the documentation as a site in site/, every link checked
 # make gallery, make reference   the pictures and the option tables of the docs
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check pytest bench gallery reference build clean
+.PHONY: demo test check pytest bench docs gallery reference build clean
 
 demo: $(VENV)/.user
 	@mkdir -p out
@@ -31,8 +32,13 @@ pytest: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py
 
+docs: $(VENV)/.dev
+	$(BIN)/zensical build --clean --strict
+	$(BIN)/python docs/check_site.py site
+
 gallery: $(VENV)/.dev
 	$(BIN)/python docs/make_gallery.py
+	$(BIN)/python docs/make_parameters.py
 
 reference: $(VENV)/.dev
 	$(BIN)/python docs/make_reference.py
@@ -41,7 +47,7 @@ build: $(VENV)/.dev
 	$(BIN)/python -m build --outdir dist
 
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) dist build site .cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

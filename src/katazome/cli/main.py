@@ -215,16 +215,28 @@ def run() -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
+    code = app(rewritten(arguments))
+    return code if isinstance(code, int) else 0
+
+
+def rewritten(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments as the parser takes them: with our own names of options, lone ``-`` marked.
+
+    An unknown command is an :class:`OptionError`.
+    """
     first = arguments[0] if arguments else "--help"
     if first not in (*_COMMANDS, *_FLAGS):
         kind, known = ("option", _FLAGS) if first.startswith("-") else ("command", _COMMANDS)
         raise OptionError(f"there is no {kind} '{first}'{nearest(first, known)} (known: {', '.join(known)})")
     if words := _optioned(arguments):
-        arguments = [*words, *rewrite(arguments[len(words) :], aliases(_classes(words)))]
-    elif first in _STREAMED:
-        arguments = [first, *rewrite(arguments[1:], {})]
-    code = app(arguments)
-    return code if isinstance(code, int) else 0
+        return [*words, *rewrite(arguments[len(words) :], aliases(_classes(words)))]
+    return [first, *rewrite(arguments[1:], {})] if first in _STREAMED else list(arguments)
+
+
+def classes_named(arguments: Sequence[str]) -> Classes | None:
+    """Return the option classes of the command at the beginning; None of one without declared options."""
+    words = _optioned(arguments)
+    return _classes(words) if words else None
 
 
 def _optioned(arguments: Sequence[str]) -> tuple[str, ...]:
