@@ -19,6 +19,7 @@ import katazome.methods.gatys
 import katazome.methods.material
 import katazome.methods.multiscale
 import katazome.methods.texture
+import katazome.methods.wae
 import katazome.methods.wct  # noqa: F401  (the imports register the methods)
 from katazome.collections.cache import drained
 from katazome.descent.checkpoint import read_checkpoint

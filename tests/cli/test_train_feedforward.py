@@ -85,11 +85,10 @@ def test_it_goes_on_where_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "train", ended)
-        patch.setattr(training, "SAVE_SECONDS", 0.0)
-        assert katazome(*TRAIN, "-o", "m.safetensors") == 130
+        assert katazome(*TRAIN, "-o", "m.safetensors", "--save-every", "0") == 130
     assert "m.safetensors.checkpoint" in files()
     assert katazome(*TRAIN, "-o", "m.safetensors") == 0
-    assert "going on after step 9 of 24" in capsys.readouterr().err
+    assert "going on after step 8 of 24" in capsys.readouterr().err
     whole, parts = (SHELF.read(Path(f"{name}.safetensors")) for name in ("whole", "m"))
     for name, tensor in whole.tensors.items():
         assert torch.equal(tensor, parts.tensors[name])

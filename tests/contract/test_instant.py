@@ -18,7 +18,7 @@ from katazome.methods.transfer import Affine, mixed
 from katazome.networks.vgg import Encoder
 from katazome.pictures.resize import resize
 from katazome.regions.region import Region
-from tests.contract.test_methods import OTHER, PAINTING, PHOTO, laid_out, picture, result
+from tests.contract.test_methods import NEEDED, OTHER, PAINTING, PHOTO, laid_out, picture, result
 from tests.tiny import tiny_decoders, tiny_vgg
 
 INSTANT = [m for m in list_methods() if issubclass(m.options, InstantOptions)]
@@ -204,7 +204,8 @@ def test_a_photograph_is_encoded_once(
 
 @instant
 def test_a_preview_is_small(session: Session, method: Method) -> None:
-    work = session.prepare(PHOTO, [PAINTING], method=method.name, size="2048", preview=True)
+    needed = NEEDED.get(method.name, {})
+    work = session.prepare(PHOTO, [PAINTING], method=method.name, size="2048", preview=True, **needed)
     assert (work.plan.legs[-1].width, work.plan.legs[-1].height) == (256, 171)
 
 

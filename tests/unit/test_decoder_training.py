@@ -14,7 +14,7 @@ from katazome.collections.folders import Source, find
 from katazome.errors import PictureError
 from katazome.networks.decoders import Decoder, DecoderWeights, Facts
 from katazome.networks.vgg import Encoder
-from katazome.training.data import Squares, split
+from katazome.training.data import Squares, few, held_first, split
 from katazome.training.steps.decoder import DecoderLesson, DecoderOptions, Mirror, made
 from tests.tiny import tiny_vgg
 
@@ -61,10 +61,21 @@ def test_nothing_that_can_be_read(tmp_path: Path) -> None:
 
 def test_pictures_are_told_apart_by_name(sources: tuple[Source, ...]) -> None:
     learn, held = split(sources)
-    assert len(held) == 1
     assert {*learn, *held} == {*sources}
+    assert len(learn) + len(held) == len(sources)
+    assert held
     with pytest.raises(PictureError, match="there is one picture"):
         split(sources[:1])
+    many = [Source(Path("x"), f"{n}.png") for n in range(4000)]
+    _, out = split(many)
+    assert 150 < len(out) < 250
+    assert held_first(many)[: len(out)] == out
+    # whatever others there are
+    assert set(split(many[:2000])[1]) <= set(out)
+    some = few(many, 1000)
+    assert len(some) == 1000
+    assert 30 < len(split(some)[1]) < 75
+    assert few([*many, Source(Path("y"), "a.png")], 2)[2].folder == Path("y")
 
 
 def test_the_beginning_is_the_least_squares_inverse() -> None:

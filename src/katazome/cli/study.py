@@ -68,3 +68,10 @@ app.command(
     help_epilogue="Example:\n"
     "  katazome study styles --contents photos/ --styles paintings/ --methods gatys,adain,wct -o report/",
 )
+app.command(
+    "katazome.cli.study_wae:wae",
+    name="wae",
+    help="What codes of style and content hold, by their size: the fourth source document's experiments.",
+    help_epilogue="Example:\n"
+    "  katazome study wae v512.safetensors v32.safetensors --set faces=lfw/ --set photos=photos/ -o report/",
+)

@@ -64,7 +64,7 @@ def _wae(**given: object) -> int:
         raise OptionError("no pictures were named; give a folder of them by --images DIR")
     device = join(settings.device)
     sources = few(find([Path(folder) for folder in settings.images]), settings.most)
-    learn, asked = split(sources)
+    learn, asked = split(sources, least=2)
     keep_heap()
     quiet, began = settings.quiet or not leads(), time.perf_counter()
     with Interrupt(quiet=quiet, keeping="this step, then keeping what was learnt") as interrupt:

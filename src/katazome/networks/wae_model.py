@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from katazome.errors import GivenWeightsError
@@ -76,14 +77,15 @@ class WAEWeights:
         try:
             facts = Facts(**{**card, "channels": tuple(card["channels"])})
             whole = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
-            facts.net().load_state_dict(whole)
+            WAEWeights(name=name, sha256=sha256, facts=facts, tensors=whole).net()
         except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"it lacks what it should have, or has more ({error})") from error
         return WAEWeights(name=name, sha256=sha256, facts=facts, tensors=whole)
 
     def net(self) -> WAE:
         """Return the network, in the state to be used."""
-        net = self.facts.net()
+        with torch.random.fork_rng():  # what it begins with is drawn, and nobody's draws shall be spent on it
+            net = self.facts.net()
         net.load_state_dict(dict(self.tensors))
         return net.requires_grad_(False).eval()
 
@@ -93,7 +95,7 @@ class WAEWeights:
 
     def write(self, path: Path) -> None:
         """Write it in half precision; :class:`katazome.errors.OutputError` when it cannot be."""
-        learnt = {name for name, _ in self.facts.net().named_parameters()}
+        learnt = {name for name, _ in self.net().named_parameters()}
         tensors = {n: t.detach().half() if n in learnt else t for n, t in self.tensors.items()}
         KIND.write(path, tensors, asdict(self.facts))
 

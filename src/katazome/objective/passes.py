@@ -171,7 +171,7 @@ class NetworkPlan:
         leg = self.legs[-1]
         cut = f", tiles of {self.tile} px" if self.tile else ""
         line = (
-            f"{leg.width} x {leg.height} px in one pass{cut}, {str(leg.dtype).removeprefix('torch.')}, "
+            f"{leg.width} x {leg.height} px in one pass, {str(leg.dtype).removeprefix('torch.')}{cut}, "
             f"{describe(self.network.device)}: about {self.memory / 2**30:.1f} GiB"
         )
         return line + (f" and {duration(seconds)}" if seconds is not None else "")

@@ -17,7 +17,7 @@ from katazome.pictures.read import read
 from katazome.pictures.resize import resize
 
 HELD_OUT = 20
-"""Every twentieth picture is not learnt from, but measured at the end."""
+"""One picture in so many is not learnt from, but measured at the end."""
 
 _LARGER = 2
 """Pictures are made no smaller than so many sides of a square, where they are large enough."""
@@ -26,28 +26,37 @@ _KEPT_BYTES = 1 << 29
 """So much of what was decoded is kept for the next time."""
 
 
-def split(sources: Sequence[Source]) -> tuple[list[Source], list[Source]]:
-    """Return the pictures to learn from and those that are measured at the end, told apart by their names.
+def split(sources: Sequence[Source], least: int = 1) -> tuple[list[Source], list[Source]]:
+    """Return the pictures to learn from and those that are measured at the end, at least so many.
 
-    Raises :class:`PictureError` for fewer than two.
+    Which is which a picture's name alone decides, whatever others there are, but for those few.
+
+    Raises :class:`PictureError` where none would be left to learn from.
     """
-    if len(sources) < 2:
-        raise PictureError("there is one picture; a network learns from many, and is measured on others")
-    drawn = sorted(sources, key=_drawn)
-    held = max(1, len(drawn) // HELD_OUT)
+    if len(sources) <= least:
+        there = "is one picture" if len(sources) == 1 else f"are {len(sources)} pictures"
+        raise PictureError(f"there {there}; a network learns from many, and is measured on others")
+    drawn = held_first(sources)
+    held = max(least, min(len(drawn) - 1, sum(_drawn(s) * HELD_OUT < 1 for s in drawn)))
     return drawn[held:], drawn[:held]
+
+
+def held_first(sources: Sequence[Source]) -> list[Source]:
+    """Return pictures in the order in which :func:`split` holds them out."""
+    return sorted(sources, key=_drawn)
 
 
 def few(sources: Sequence[Source], most: int | None) -> list[Source]:
     """Return at most so many pictures of each folder, told by their names alone; None = all."""
     by_folder: dict[Path, list[Source]] = {}
-    for source in sorted(sources, key=_drawn):
+    for source in sorted(sources, key=lambda s: _drawn(s, "few ")):
         by_folder.setdefault(source.folder, []).append(source)
     return [source for some in by_folder.values() for source in some[:most]]
 
 
-def _drawn(source: Source) -> str:
-    return hashlib.sha256(source.name.encode()).hexdigest()
+def _drawn(source: Source, salt: str = "") -> float:
+    """Return a number in [0, 1) that a picture's name decides."""
+    return int(hashlib.sha256((salt + source.name).encode()).hexdigest()[:12], 16) / 16**12
 
 
 class Squares:

@@ -1,0 +1,148 @@
+"""The command that trains an autoencoder of style and content, on the tiny network; its use and its study."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from katazome.cli import training
+from katazome.networks.wae_model import SHELF
+from katazome.pictures.read import read
+from katazome.training.trainer import TrainingStep, train
+from tests.cli.conftest import files
+
+Katazome = Callable[..., int]
+QUICK = ("--resolution", "32", "--batch", "6", "--steps", "24", "--style-size", "6", "--content-size", "4")
+SPATIAL = ("--spatial", "--regime", "swap")
+
+
+@pytest.fixture
+def photos(folder: Path) -> Path:
+    """Forty pictures below a folder, and one that is none."""
+    inside = folder / "in" / "more"
+    inside.mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    for number in range(40):
+        coarse = draw.integers(0, 255, (6, 7, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((60, 50)).save(inside / f"{number}.png")
+    (inside / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    return folder / "in"
+
+
+def test_an_autoencoder_its_use_and_its_study(
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("train", "wae", "--images", photos, *QUICK, *SPATIAL, "--terms", "drawn")
+    assert katazome(*given, "-o", "w.safetensors") == 0
+    told = capsys.readouterr().err
+    assert "broken.jpg" in told
+    assert "w.safetensors: " in told
+    assert "with another's style the look by" in told
+    made = SHELF.read(Path("w.safetensors"))
+    assert made.facts.terms == "drawn"
+    assert made.facts.data == {"in": 40}
+    assert made.facts.spatial
+    assert made.facts.losses["style before"] > 0
+    with Path("w.safetensors.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(float(row["pixels"]) for row in rows[-5:]) < sum(float(row["pixels"]) for row in rows[:5])
+    # its use: any size, a part of the picture, a blend, less of it
+    stylized = ("stylize", "photo.jpg", "painting.jpg", "--method", "wae", "--size", "64")
+    assert katazome(*stylized, "--model", "w.safetensors", "-o", "a.png") == 0
+    assert katazome(*stylized, "--model", "w.safetensors", "--strength", "0.5", "-o", "b.png") == 0
+    a, b = (read(f"{name}.png").pixels for name in "ab")
+    assert a.shape == b.shape
+    assert float((a - b).abs().mean()) > 0
+    # another size of code is another training
+    capsys.readouterr()
+    assert katazome("study", "wae", "w.safetensors", "--set", f"all={photos}", "-o", "report") == 0
+    assert "3 of 3 cases" in capsys.readouterr().out
+    assert Path("report/pictures/w-grid.png").exists()
+
+
+def test_a_vector_has_one_size(photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]) -> None:
+    assert katazome("train", "wae", "--images", photos, *QUICK, "-o", "v.safetensors") == 0
+    stylized = ("stylize", "photo.jpg", "painting.jpg", "--method", "wae", "--model", "v.safetensors")
+    capsys.readouterr()
+    assert katazome(*stylized, "--size", "96", "-o", "a.png") == 2
+    assert "makes pictures of 32 x 32 px alone; take --size 32x32" in capsys.readouterr().err
+    assert katazome(*stylized, "--size", "32x32", "-o", "a.png") == 0
+    assert read("a.png").pixels.shape == (1, 3, 32, 32)
+
+
+def test_it_goes_on_where_it_was(
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("train", "wae", "--images", photos, *QUICK, *SPATIAL, "--averaging", "0.9")
+    assert katazome(*given, "-o", "whole.safetensors") == 0
+
+    def ended(*arguments: Any) -> Iterator[TrainingStep]:
+        for step in train(*arguments):
+            yield step
+            if step.index == 9:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", ended)
+        assert katazome(*given, "-o", "w.safetensors", "--save-every", "0") == 130
+    assert "w.safetensors.checkpoint" in files()
+    capsys.readouterr()
+    assert katazome(*given, "-o", "w.safetensors") == 0
+    assert "going on after step 8 of 24" in capsys.readouterr().err
+    whole, parts = (SHELF.read(Path(f"{name}.safetensors")) for name in ("whole", "w"))
+    for name, tensor in whole.tensors.items():
+        assert torch.equal(tensor, parts.tensors[name]), name
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "told"),
+    [
+        (("-o", "m.safetensors"), 2, "no pictures were named"),
+        (("--images", "in", "-o", "m.safetensors", "--resolution", "40"), 2, "must be a multiple of 16"),
+        (("--images", "in", "-o", "m.pth"), 2, "a model is a .safetensors file"),
+        (("--images", "few", "-o", "m.safetensors", *QUICK), 2, "learns from at least 8"),
+        (
+            ("--images", "in", "-o", "m.safetensors", "--spatial", "--prior", "kl"),
+            2,
+            "prior is kl, the baseline of vector codes",
+        ),
+    ],
+)
+def test_what_cannot_be(
+    given: tuple[str, ...],
+    code: int,
+    told: str,
+    photos: Path,
+    katazome: Katazome,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = photos.parent / "few"
+    few.mkdir()
+    for number in range(4):
+        (few / f"{number}.png").write_bytes((photos / "more" / f"{number}.png").read_bytes())
+    assert katazome("train", "wae", *given) == code
+    assert told in " ".join(capsys.readouterr().err.split())
+    assert not [name for name in files() if name.startswith("m.")]
+
+
+def test_a_model_of_another_kind(
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert katazome("train", "wae", "--images", photos, *QUICK, *SPATIAL, "-o", "w.safetensors") == 0
+    capsys.readouterr()
+    by_other = ("stylize", "photo.jpg", "--method", "feedforward", "--model", "w.safetensors")
+    assert katazome(*by_other, "-o", "o.png") == 2
+    assert "w.safetensors is no network for one style: it is a wae" in capsys.readouterr().err
+    missing = ("stylize", "photo.jpg", "painting.jpg", "--method", "wae", "--model", "none.safetensors")
+    assert katazome(*missing, "-o", "o.png") == 2
+    assert "there is no autoencoder of style and content none.safetensors" in capsys.readouterr().err
+    strong = ("stylize", "photo.jpg", "painting.jpg", "--method", "wae", "--model", "w.safetensors")
+    assert katazome(*strong, "--strength", "1.5", "-o", "o.png") == 2
+    assert "strength is 1.5" in capsys.readouterr().err
