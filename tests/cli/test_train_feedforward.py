@@ -85,11 +85,12 @@ def test_it_goes_on_where_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "train", ended)
-        patch.setattr(training, "SAVE_SECONDS", 0.0)
-        assert katazome(*TRAIN, "-o", "m.safetensors") == 130
+        assert katazome(*TRAIN, "-o", "m.safetensors", "--save-every", "0") == 130
     assert "m.safetensors.checkpoint" in files()
+    sheets = [name for name in files() if name.startswith("m.safetensors.samples-")]
+    assert sheets == [f"m.safetensors.samples-{n:06}.png" for n in (2, 4, 6, 8)]
     assert katazome(*TRAIN, "-o", "m.safetensors") == 0
-    assert "going on after step 9 of 24" in capsys.readouterr().err
+    assert "going on after step 8 of 24" in capsys.readouterr().err
     whole, parts = (SHELF.read(Path(f"{name}.safetensors")) for name in ("whole", "m"))
     for name, tensor in whole.tensors.items():
         assert torch.equal(tensor, parts.tensors[name])
