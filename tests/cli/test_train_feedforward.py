@@ -87,6 +87,8 @@ def test_it_goes_on_where_it_was(
         patch.setattr(training, "train", ended)
         assert katazome(*TRAIN, "-o", "m.safetensors", "--save-every", "0") == 130
     assert "m.safetensors.checkpoint" in files()
+    sheets = [name for name in files() if name.startswith("m.safetensors.samples-")]
+    assert sheets == [f"m.safetensors.samples-{n:06}.png" for n in (2, 4, 6, 8)]
     assert katazome(*TRAIN, "-o", "m.safetensors") == 0
     assert "going on after step 8 of 24" in capsys.readouterr().err
     whole, parts = (SHELF.read(Path(f"{name}.safetensors")) for name in ("whole", "m"))

@@ -24,12 +24,14 @@ from katazome.cli.settings import (
     WorkSettings,
 )
 from katazome.cli.train_decoder import DecoderSettings
+from katazome.cli.train_feedforward import FeedForwardSettings
 from katazome.cli.train_segmenter import SegmenterSettings
 from katazome.cli.train_wae import WAESettings
 from katazome.methods.base import Method
 from katazome.methods.options import StyleOptions
 from katazome.options import OptionInfo, Options, info_of
 from katazome.training.steps.decoder import DecoderOptions
+from katazome.training.steps.feedforward import FeedForwardOptions
 from katazome.training.steps.segmenter import SegmenterOptions
 from katazome.training.steps.wae import WAEOptions
 
@@ -94,6 +96,9 @@ def reference() -> str:
             *_section("The command line: `train decoder`"),
             *_options(DecoderSettings),
             *_options(DecoderOptions)[2:],
+            *_section("The command line: `train feedforward`"),
+            *_options(FeedForwardSettings),
+            *_options(FeedForwardOptions)[2:],
             *_section("The command line: `train wae`"),
             *_options(WAESettings),
             *_options(WAEOptions)[2:],

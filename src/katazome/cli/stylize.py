@@ -59,9 +59,13 @@ def _stylize(content: str, *styles: str, **given: Any) -> int:
     method = get_method(settings.method)
     if not method.restyles:
         raise OptionError(f"{method.name} restyles no picture by a style; use `katazome {method.name}`")
+    _need_styles(method, styles, given)
+    return make(method, content, styles, settings, given)
+
+
+def _need_styles(method: Method, styles: Sequence[str], given: Mapping[str, Any]) -> None:
     if method.styled and not styles and not given.get("at"):
         raise OptionError("no style picture was given; name one or several after the content picture")
-    return make(method, content, styles, settings, given)
 
 
 def _texture(*sources: str, **given: Any) -> int:
@@ -97,6 +101,8 @@ def again(
         raise OptionError(f"the recipe restyles a picture ({method.name}); name one after it")
     if not method.content and content is not None:
         raise OptionError(f"the recipe restyles no picture ({method.name}); leave '{content}' out")
+    if isinstance(settings, StylizeSettings):
+        _need_styles(method, styles, given)
     keep_threads(replay.recipe.threads)
     return make(method, content, styles, settings, given, replay)
 

@@ -66,11 +66,9 @@ class FeedForwardOptions(TrainingOptions):
         high=4096,
         group="Look",
     )
-    width: int = option(
-        32, help="Channels at full size; 16 is a third of the work and a quarter of the file", low=4, high=128
-    )
+    width: int = option(32, help="Channels at full size; 16 makes a quarter of the file", low=4, high=128)
     style_weight: float = option(
-        5.0, help="Weight of the Gram matrices, against 1 for the content", low=0, group="Weights"
+        3.0, help="Weight of the Gram matrices, against 1 for the content", low=0, group="Weights"
     )
     smoothness: float = option(
         0.1,
