@@ -1,4 +1,4 @@
-"""The command that trains an autoencoder of style and content, on the tiny network; its use and its study."""
+"""The command that trains an autoencoder of style and content, on the tiny network; its use."""
 
 from __future__ import annotations
 
@@ -60,11 +60,15 @@ def test_an_autoencoder_its_use_and_its_study(
     a, b = (read(f"{name}.png").pixels for name in "ab")
     assert a.shape == b.shape
     assert float((a - b).abs().mean()) > 0
-    # another size of code is another training
+    # the study says what is wrong before it measures
     capsys.readouterr()
-    assert katazome("study", "wae", "w.safetensors", "--set", f"all={photos}", "-o", "report") == 0
-    assert "3 of 3 cases" in capsys.readouterr().out
-    assert Path("report/pictures/w-grid.png").exists()
+    study = ("study", "wae", "w.safetensors", "-o", "report")
+    assert katazome(*study, "--set", f"all={photos}") == 2
+    assert "was trained on the network tiny, in use is vgg19" in capsys.readouterr().err
+    assert katazome("study", "wae", "-o", "report", "--set", "in") == 2
+    assert "set is 'in'; it must be NAME=FOLDER" in capsys.readouterr().err
+    assert katazome("study", "wae", "-o", "report", "--set", "few=pictures") == 2
+    assert "there is no folder 'pictures'" in capsys.readouterr().err
 
 
 def test_a_vector_has_one_size(photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]) -> None:
