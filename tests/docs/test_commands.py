@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +82,15 @@ def _every_command(app: App = app, words: tuple[str, ...] = ()) -> Iterator[tupl
 COMMANDS = dict(_every_command())
 
 
-def _flags() -> set[str]:
+@cache
+def _flags() -> frozenset[str]:
     """Return every option of every command, and other programs' names that are taken for them."""
     found = {"--help", "--version"}
     for words, command in COMMANDS.items():
         found |= {name for one in command.assemble_argument_collection() for name in one.names}
         if (classes := classes_named(words)) is not None:
             found |= set(declare.aliases(classes)) | {o.flag for o in declare.declared(classes).values()}
-    return found
+    return frozenset(found)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name_of)
@@ -103,6 +105,14 @@ def test_the_examples_of_the_help_are_understood(words: tuple[str, ...]) -> None
     examples = [one for line in epilogue.splitlines() if (one := command_in(line.strip()))]
     assert examples, "the help has no example"
     assert [wrong for one in examples if (wrong := told(one))] == []
+
+
+@pytest.mark.parametrize("words", list(COMMANDS), ids=" ".join)
+def test_commands_with_declared_options_take_other_names_for_them(words: tuple[str, ...]) -> None:
+    body = COMMANDS[words].default_command
+    assert body is not None
+    with suppress(KeyError):
+        assert classes_named(words) is declare.classes_of(body)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if name_of(page) not in PEERS], ids=name_of)

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from katazome import api
+from katazome.api import DEFAULT_METHOD
 from katazome.cli import declare
 from katazome.cli.main import app, classes_named, rewritten
 from katazome.weights import store
@@ -30,7 +31,7 @@ REAL = {"instant"}
 SHORT = {
     "train segmenter": "--layer relu3_2 --side 64 --steps 40 --batch 8 --learning-rate 0.05",
     "attribute": "--size 64 --iterations 3 --neighbours 5",
-    "": "--size 64 --iterations 3",
+    "": "--size 160 --iterations 3",
 }
 """What makes a command small and short, by its beginning, where it has these options."""
 
@@ -80,8 +81,10 @@ def short(words: Sequence[str]) -> list[str]:
         return list(words)
     command = " ".join(words[:2]) if words[0] == "train" else words[0]
     options = SHORT.get(command, SHORT[""]).split()
-    known = {option.flag for option in declare.declared(classes).values()}
     out = list(words)
+    method = out[out.index("--method") + 1] if "--method" in out else DEFAULT_METHOD
+    own = {name: cls for name, cls in classes.items() if method not in classes or name in ("", method)}
+    known = {option.flag for option in declare.declared(own).values()}
     for flag, value in zip(options[::2], options[1::2], strict=True):
         if flag in out:
             del out[out.index(flag) : out.index(flag) + 2]

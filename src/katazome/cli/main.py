@@ -172,8 +172,10 @@ _OPTIONED = {
     ("filters", "rank"): "filters_rank:rank",
     ("filters", "show"): "filters_show:show",
     ("filters", "select"): "filters_select:select",
+    ("train", "decoder"): "train_decoder:decoder",
     ("train", "feedforward"): "train_feedforward:feedforward",
     ("train", "segmenter"): "train_segmenter:segmenter",
+    ("train", "wae"): "train_wae:wae",
 }
 """Commands whose options are declared by option classes, and where they stand."""
 
