@@ -30,18 +30,25 @@ from katazome.errors import OptionError, PictureError
 from katazome.looks import check_place, look_of, place_of
 from katazome.methods.base import Engine, Inputs, Method, Photograph, get_method, list_methods
 from katazome.methods.kept import KeptLooks
-from katazome.methods.options import STARTS, SizedOptions, WalkOptions
+from katazome.methods.onepass import instant_options
+from katazome.methods.options import (
+    STARTS,
+    InstantOptions,
+    RestylingOptions,
+    WalkOptions,
+    check_preview,
+)
 from katazome.networks.decoders import Decoders, DecoderWeights
 from katazome.networks.faces import open_faces
 from katazome.networks.seen import Seen
 from katazome.networks.vgg import Encoder
 from katazome.pictures.read import PictureLike, read
-from katazome.pictures.resize import parse_size
 from katazome.placing import (
     name_filters,
     name_model,
     name_network,
     places,
+    preview_size,
     read_canvas,
     read_inputs,
     read_photograph,
@@ -71,9 +78,6 @@ __all__ = [
 
 DEFAULT_METHOD = "gatys"
 """What ``stylize`` does when no method is named; the page on methods says why, with pictures."""
-
-PREVIEW_SIZE = 256
-"""Longest side (px) of a preview."""
 
 
 class Session:
@@ -135,13 +139,14 @@ class Session:
         method: str,
         preset: str | None = None,
         init: PictureLike | None = None,
-        preview: bool = False,
+        preview: str = "no",
         direction: Direction | None = None,
         **options: Any,
     ) -> Work:
         """Read the pictures, check the options and lay out the work without beginning it.
 
-        ``direction`` is for the method ``attribute``, which takes no styles.
+        ``preview`` is ``no``, ``small`` (no longer than 256 px) or ``instant`` (what ``adain`` makes of it in
+        one pass). ``direction`` is for the method ``attribute``, which takes no styles.
         """
         chosen = get_method(method)
         content, seen = (content.source, content.seen) if isinstance(content, Photograph) else (content, None)
@@ -173,9 +178,22 @@ class Session:
             own = chosen.where(resolved, self._engine)
             inputs = read_inputs(content, styles, start, resolved, asked, own)
             inputs = replace(inputs, segmenter=segmenter, network=network, seen=seen)
-        if preview:
-            resolved = replace(resolved, size=_preview_size(inputs, resolved))
+        check_preview(preview)
+        if preview == "small":
+            resolved = replace(resolved, size=preview_size(inputs, resolved))
+        elif preview == "instant":
+            return self._instant(chosen, resolved, inputs)
         return self._work(chosen, resolved, inputs)
+
+    def _instant(self, method: Method, options: Any, inputs: Inputs) -> Work:
+        if method.learnt or isinstance(options, InstantOptions):
+            return self._work(method, options, inputs)  # it is made in one pass itself
+        if not isinstance(options, RestylingOptions):
+            raise OptionError(
+                f"an instant preview is of a photograph that takes a style, and {method.name} restyles none; "
+                "take a small one"
+            )
+        return self._work(get_method("adain"), instant_options(options), replace(inputs, start=None))
 
     def _work(self, method: Method, options: Any, inputs: Inputs) -> Work:
         task = method.build(inputs, options, self._engine)
@@ -289,13 +307,6 @@ class Session:
             inputs = replace(inputs, direction=stored_direction(header["direction"], extra))
         work = self._work(method, options, inputs)
         return work, on_device(checkpoint, self.device), dict(header["caller"])
-
-
-def _preview_size(inputs: Inputs, options: SizedOptions) -> str:
-    native = inputs.content.native if inputs.content is not None else (512, 512)
-    height, width = parse_size(options.size, native)
-    factor = min(1.0, PREVIEW_SIZE / max(height, width))
-    return f"{max(1, round(width * factor))}x{max(1, round(height * factor))}"
 
 
 def stylize(

@@ -17,7 +17,7 @@ from torch import Tensor
 from katazome.errors import OptionError
 from katazome.filters.select import chosen_of, words_of
 from katazome.methods.base import Inputs, Placement, Style
-from katazome.methods.options import ChangingOptions, PictureOptions, RestylingOptions
+from katazome.methods.options import ChangingOptions, PictureOptions, RestylingOptions, SizedOptions
 from katazome.networks.segmenter import Segmenter, fitting, open_segmenter
 from katazome.pictures.mask import feathered
 from katazome.pictures.read import Picture, PictureLike, read
@@ -32,6 +32,9 @@ At: TypeAlias = Mapping[str | Region, PictureLike] | Sequence[str | tuple[str | 
 """What ``at`` takes: ``{"object:dog": "waves.jpg"}``, pairs, or texts ``object:dog=waves.jpg``."""
 
 _MODEL = "model"
+
+PREVIEW_SIZE = 256
+"""Longest side (px) of a preview."""
 
 _STRETCH = 0.02
 """A change of the aspect by so much is said: rounding to whole pixels makes less of it."""
@@ -254,3 +257,11 @@ def _maps(regions: Sequence[Region | None], canvas: Picture | None, feather: flo
 
 def _as_picture(region: Region, found: Tensor) -> Picture:
     return replace(read(found), name=str(region))
+
+
+def preview_size(inputs: Inputs, options: SizedOptions) -> str:
+    """Return the size of a small preview, which keeps the aspect of what was asked for."""
+    native = inputs.content.native if inputs.content is not None else (512, 512)
+    height, width = parse_size(options.size, native)
+    factor = min(1.0, PREVIEW_SIZE / max(height, width))
+    return f"{max(1, round(width * factor))}x{max(1, round(height * factor))}"

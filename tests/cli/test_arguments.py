@@ -48,8 +48,8 @@ def test_every_option_of_every_method_is_on_the_command_line(capsys: pytest.Capt
         told = capsys.readouterr().out
         for o in declare.declared(classes).values():
             assert (f"--no-{o.name} " if next(iter(o.defaults.values())) is True else f"{o.flag} ") in told
-        for names in declare.aliases(classes):
-            assert f"{names} " not in told
+        for name, alias in declare.aliases(classes).items():
+            assert f"{name} " not in told or alias.flag == name
         for method in list_methods():
             if method.name in classes:
                 assert all(preset in told for preset in method.presets)
@@ -106,6 +106,9 @@ def test_a_switch_takes_no_other_value() -> None:
         ("--style-layers relu1_1,r21", "style_layers", "relu1_1,r21"),
         ("--init nothing.png", "init", "nothing.png"),
         ("--seed 9", "seed", 9),
+        ("--preview", "preview", "small"),
+        ("--preview instant", "preview", "instant"),
+        ("--preview=no", "preview", "no"),
         ("--no-recipe", "no_recipe", True),
         ("-o out.png", "output", "out.png"),
         ("-o -", "output", "-"),

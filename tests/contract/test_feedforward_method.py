@@ -127,7 +127,7 @@ def test_a_plan_in_words(session: Session) -> None:
     assert small.tile is None
     assert small.seconds() > 0
     assert large.memory - small.memory > 80 * 3200 * 2000 * 0.9
-    work = session.prepare(PHOTO, (), method="feedforward", model=NETWORK, size="2048", preview=True)
+    work = session.prepare(PHOTO, (), method="feedforward", model=NETWORK, size="2048", preview="small")
     assert (work.plan.legs[-1].width, work.plan.legs[-1].height) == (256, 171)
 
 

@@ -205,8 +205,27 @@ def test_a_photograph_is_encoded_once(
 @instant
 def test_a_preview_is_small(session: Session, method: Method) -> None:
     needed = NEEDED.get(method.name, {})
-    work = session.prepare(PHOTO, [PAINTING], method=method.name, size="2048", preview=True, **needed)
+    work = session.prepare(PHOTO, [PAINTING], method=method.name, size="2048", preview="small", **needed)
     assert (work.plan.legs[-1].width, work.plan.legs[-1].height) == (256, 171)
+
+
+def test_an_instant_preview_is_what_adain_makes(session: Session) -> None:
+    """Of a descent, with its region and colours, at its size; of one pass it is the picture itself."""
+    shared: dict[str, Any] = {"where": Region.mask(half()), "color": "content"}
+    shared |= {"size": "112", "precision": "float32"}
+    wanted = result(laid_out(session, get_method("adain"), **shared))
+    for name in ("gatys", "multiscale"):
+        work = session.prepare(
+            PHOTO, [PAINTING], method=name, preview="instant", strength=0.2, init="random", **shared
+        )
+        assert work.recipe.method == "adain"
+        torch.testing.assert_close(result(work), wanted)
+    own = session.prepare(PHOTO, [PAINTING], method="wct", preview="instant", **shared)
+    assert torch.equal(result(own), result(laid_out(session, get_method("wct"), **shared)))
+    with pytest.raises(OptionError, match="an instant preview is of a photograph that takes a style"):
+        session.prepare(None, [PAINTING], method="texture", preview="instant")
+    with pytest.raises(OptionError, match="preview is 'tiny'; it must be no, small or instant"):
+        session.prepare(PHOTO, [PAINTING], method="adain", preview="tiny")
 
 
 @instant

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import NoneType, UnionType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from cyclopts import Group, Parameter
 
@@ -192,20 +192,33 @@ def values_of(cls: type[Options], given: Mapping[str, Any]) -> dict[str, Any]:
     return {k: (not v if k in switched else v) for k, v in given.items() if k in own}
 
 
-def aliases(classes: Classes) -> dict[str, tuple[str, str | None]]:
-    """Return other programs' names: flag, and the value that the name stands for or None."""
-    found: dict[str, tuple[str, str | None]] = {}
+class Alias(NamedTuple):
+    """What a name on the command line stands for: a flag, and a value of it or None.
+
+    A flag that stands for a value of its own takes, right after it, one of ``words`` instead.
+    """
+
+    flag: str
+    value: str | None
+    words: Sequence[str] = ()
+
+
+def aliases(classes: Classes) -> dict[str, Alias]:
+    """Return other programs' names, and options that may stand without their value."""
+    found: dict[str, Alias] = {}
     options = declared(classes)
     for cls in classes.values():
         for f in fields(cls):
             for alias in info_of(f).aliases:
                 name, _, value = alias.partition("=")
-                if name.replace("-", "_") not in options:
-                    found.setdefault(f"--{name}", (options[f.name].flag, value or None))
+                bare = name.replace("-", "_") == f.name
+                if bare or name.replace("-", "_") not in options:
+                    words = (info_of(f).choices or ()) if bare else ()
+                    found.setdefault(f"--{name}", Alias(options[f.name].flag, value or None, words))
     return found
 
 
-def rewrite(tokens: Iterable[str], names: Mapping[str, tuple[str, str | None]]) -> list[str]:
+def rewrite(tokens: Iterable[str], names: Mapping[str, Alias]) -> list[str]:
     """Return the arguments with other programs' names replaced and lone ``-`` marked.
 
     A name that stands for a value is a flag; after it a 0 or 1, as some programs want, is understood.
@@ -223,8 +236,8 @@ def rewrite(tokens: Iterable[str], names: Mapping[str, tuple[str, str | None]]) 
             # -o=- and --output=- too
             out.append(f"{name}={STREAM}" if equals and name.startswith("-") and value == "-" else token)
         else:
-            flag, stands_for = names[name]
-            if stands_for is None:
+            flag, stands_for, words = names[name]
+            if stands_for is None or (words and (equals or (rest and rest[0] in words))):
                 out.append(flag + equals + value)
                 continue
             if not equals and rest and rest[0].lower() in _YES | _NO:

@@ -8,6 +8,7 @@ from typing import Any
 from katazome.api import DEFAULT_METHOD
 from katazome.cli.download import Download
 from katazome.jobs.batch import COMBINE, NAME
+from katazome.methods.options import PREVIEWS
 from katazome.options import Options, option
 from katazome.weights.flavours import VGGWeights, open_vgg
 
@@ -90,7 +91,14 @@ class MakingSettings(Common):
 class WorkSettings(MakingSettings):
     """A new piece of work with styles."""
 
-    preview: bool = option(False, help="Make a small picture that foretells the large one", group="Picture")
+    preview: str = option(
+        "no",
+        help="Foretell the picture: by a small one of the same method (small, also where nothing is said "
+        "after it), or by one of adain, in one pass, as large as asked for (instant)",
+        choices=PREVIEWS,
+        aliases=("preview=small",),
+        group="Picture",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,7 +212,7 @@ def _looks(method: Method, styles: Sequence[str], options: Mapping[str, Any]) ->
 
 
 def _kinds(settings: WorkSettings) -> Sequence[str]:
-    return ["preview"] if settings.preview else []
+    return ["preview"] if settings.preview != "no" else []
 
 
 def _made_name(content: str | None, styles: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ _VALUES = {
     "styles": list,
     "method": str,
     "preset": str,
-    "preview": bool,
+    "preview": str,
     "options": dict,
     "files": dict,
     "weights": str,
@@ -59,7 +59,7 @@ class Order:
     name: str = NAME
     method: str
     preset: str = ""
-    preview: bool = False
+    preview: str = "no"
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: str
     """SHA-256 of the network."""

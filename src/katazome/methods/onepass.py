@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 
 import torch
@@ -21,7 +21,7 @@ from katazome.device import supports_bfloat16, trim_heap
 from katazome.errors import OptionError
 from katazome.losses.base import Sums, Window, per_position
 from katazome.methods.layers import Layer, Placed
-from katazome.methods.options import InstantOptions
+from katazome.methods.options import InstantOptions, PictureOptions
 from katazome.methods.scene import Scene, padded
 from katazome.methods.transfer import ADAIN_LAYERS, Affine, ChannelStatistics, Transform, mixed, normalised
 from katazome.networks.vgg import Encoder, deepest, tap
@@ -221,9 +221,13 @@ class Acting:
 
 def instant(scene: Scene, size: tuple[int, int]) -> Tensor:
     """Return the picture (1, 3, *size) that AdaIN makes of a scene, for a descent to start from."""
-    asked = scene.options
-    shared = {f.name: getattr(asked, f.name) for f in fields(InstantOptions) if f.name != "strength"}
-    options = InstantOptions(**{**shared, "size": f"{size[1]}x{size[0]}"})
+    options = replace(instant_options(scene.options), size=f"{size[1]}x{size[0]}")
     task = OnePass(scene.inputs, options, scene.engine, ADAIN_LAYERS, normalised, covariances=False)
     (picture,) = deque(task.parts(), maxlen=1)
     return picture.clamp(0, 1)
+
+
+def instant_options(asked: PictureOptions) -> InstantOptions:
+    """Return what AdaIN shares with the options of a descent; its strength is its own, and whole."""
+    shared = {f.name: getattr(asked, f.name) for f in fields(InstantOptions) if f.name != "strength"}
+    return InstantOptions(**shared)

@@ -18,6 +18,15 @@ CONTENT_LAYERS = ("relu4_2",)
 STARTS = ("content", "random", "style", "adain")
 """Words for where a descent starts; anything else is a picture's file."""
 
+PREVIEWS = ("no", "small", "instant")
+"""How a picture is foretold: not, by a small one, by one that is made in one pass."""
+
+
+def check_preview(kind: str) -> None:
+    """Raise :class:`OptionError` unless a kind of preview is known."""
+    if kind not in PREVIEWS:
+        raise OptionError(f"preview is {kind!r}; it must be {', '.join(PREVIEWS[:-1])} or {PREVIEWS[-1]}")
+
 
 _MOMENT_HELP = (
     "Weight of the layers' means and deviations beside their Gram matrices, over the style's weight"
