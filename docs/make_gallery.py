@@ -54,6 +54,10 @@ STYLIZED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "wct": ("coffee", "wheat_field", {"method": "wct"}),
     "adain-cat": ("chelsea", "apples", {"method": "adain"}),
     "wct-cat": ("chelsea", "apples", {"method": "wct"}),
+    "wae": ("coffee", "wheat_field", {"method": "wae"}),
+    "wae-cat": ("chelsea", "apples", {"method": "wae"}),
+    "feedforward": ("coffee", "", {"method": "feedforward"}),
+    "feedforward-cat": ("chelsea", "", {"method": "feedforward"}),
     "peer-neural-style": ("coffee", "wheat_field", {"size": 256, "preset": "neural-style"}),
     "peer-gatys-release": ("coffee", "wheat_field", {"size": 256, "preset": "gatys-release"}),
     "peer-ours": ("coffee", "wheat_field", {"size": 256}),
@@ -66,7 +70,8 @@ def stylized(session: Session, name: str) -> Tensor:
     options = {"method": DEFAULT_METHOD, **options}
 
     def make() -> Tensor:
-        work = session.prepare(picture(content), [picture(style)], **options)
+        styles = [picture(style)] if style else []  # feedforward has learnt its own
+        work = session.prepare(picture(content), styles, **options)
         return drain(work).tensor
 
     return kept(name, make)
@@ -163,15 +168,12 @@ def main() -> None:
             [
                 (content, source(content)),
                 (style, source(style)),
-                ("adain", made(one)),
-                ("wct", made(other)),
+                *((name, made(f"{name}{ending}")) for name in ("adain", "wct", "wae")),
+                ("feedforward wheat-field", made(f"feedforward{ending}")),
             ]
-            for content, style, one, other in (
-                ("coffee", "wheat_field", "adain", "wct"),
-                ("chelsea", "apples", "adain-cat", "wct-cat"),
-            )
+            for content, style, ending in (("coffee", "wheat_field", ""), ("chelsea", "apples", "-cat"))
         ]
-        save("instant", rows, 480)
+        save("instant", rows, 400)
 
     def seamless() -> None:
         tile = texture(session)

@@ -125,7 +125,7 @@ def test_models_that_are_none(classes: Path, katazome: Katazome, capsys: pytest.
     assert katazome(*where) == 2
     assert "give its file by --model" in capsys.readouterr().err
     assert katazome(*where, "--model", "none.safetensors") == 2
-    assert "there is no model none.safetensors" in capsys.readouterr().err
+    assert "there is no model of materials none.safetensors" in capsys.readouterr().err
     Path("bad.safetensors").write_bytes(b"nothing of the kind")
     assert katazome(*where, "--model", "bad.safetensors") == 2
     assert "bad.safetensors is no model of materials" in capsys.readouterr().err

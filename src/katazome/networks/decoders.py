@@ -13,7 +13,6 @@ feature transforms", NIPS 2017 (a decoder for each layer, learnt on reconstructi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import as_file
@@ -30,10 +29,9 @@ from katazome.networks.vgg import BLOCKS, tap
 from katazome.weights import catalogue, store
 from katazome.weights import own as own_models
 from katazome.weights.flavours import VGGWeights
-from katazome.weights.tensorfile import Damaged, read_tensors, write_tensors
+from katazome.weights.modelfile import Kind
 
-FORMAT = 1
-KIND = "decoder"
+KIND = Kind("decoder", 1, "decoder", "katazome train decoder --images DIR -o MODEL")
 PUBLISHED = "adain-decoder"
 """The catalogue's decoder of ``relu4_1``."""
 
@@ -73,20 +71,9 @@ class Facts:
     """On pictures held out: ``pixels`` (RMS error of 0..1) and ``features`` (relative RMS error)."""
     limits: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {"kind": KIND, "format": FORMAT, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Facts:
-        """Build from JSON values; raises KeyError, TypeError or ValueError for those of something else."""
-        if values.get("kind") != KIND:
-            raise ValueError(f"it is a {values.get('kind', 'file of something else')}")
-        if values["format"] != FORMAT:
-            raise ValueError(f"its format is {values['format']}, this version reads {FORMAT}")
-        if values["layer"] not in LAYERS:
-            raise ValueError(f"its layer is {values['layer']}")
-        return cls(**{k: v for k, v in values.items() if k not in ("kind", "format")})
+    def __post_init__(self) -> None:
+        if self.layer not in LAYERS:
+            raise ValueError(f"its layer is {self.layer}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +88,7 @@ class DecoderWeights:
 
     def write(self, path: Path) -> None:
         """Write it in half precision; :class:`katazome.errors.OutputError` when it cannot be."""
-        write_tensors(path, halved(self.convs), self.facts.to_json(), what="the decoder")
+        KIND.write(path, halved(self.convs), asdict(self.facts))
 
 
 def halved(convs: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
@@ -225,30 +212,20 @@ def published() -> DecoderWeights:
 
 def own(layer: str) -> DecoderWeights:
     """Return the program's own decoder of a layer, which comes with it."""
-    name = f"{KIND}-{layer}"
+    name = f"{KIND.name}-{layer}"
     with as_file(own_models.folder() / f"{name}.safetensors") as path:
         return open_decoder(path, name)
 
 
 def open_decoder(path: Path, name: str = "") -> DecoderWeights:
     """Read a file of ``katazome train decoder``; :class:`GivenWeightsError` when it is none."""
-    if not path.is_file():
-        raise GivenWeightsError(
-            f"there is no decoder {path}; make one with `katazome train decoder --images DIR -o {path.name}`"
-        )
+    tensors, card, sha256 = KIND.read(path)
     try:
-        tensors, header = read_tensors(path)
-        facts = Facts.from_json(header)
+        facts = Facts(**card)
         convs = _convs(tensors, facts.layer)
-    except (Damaged, KeyError, TypeError, ValueError) as error:
-        raise GivenWeightsError(f"{path} is no decoder: {error}") from error
-    return DecoderWeights(
-        name=name or f"{KIND}-{facts.layer}", sha256=_sha256(path), facts=facts, convs=convs
-    )
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    except (KeyError, TypeError, ValueError) as error:
+        raise KIND.wrong(path, str(error)) from error
+    return DecoderWeights(name=name or f"{KIND.name}-{facts.layer}", sha256=sha256, facts=facts, convs=convs)
 
 
 def _convs(tensors: Mapping[str, Tensor], layer: str) -> dict[str, tuple[Tensor, Tensor]]:

@@ -25,10 +25,9 @@ from katazome.errors import GivenWeightsError
 from katazome.networks.vgg import BLOCKS, tap
 from katazome.pictures.colour import luma
 from katazome.weights.flavours import VGGWeights
-from katazome.weights.tensorfile import Damaged, read_tensors, write_tensors
+from katazome.weights.modelfile import Kind
 
-FORMAT = 1
-KIND = "segmenter"
+KIND = Kind("segmenter", 1, "model of materials", "katazome train segmenter --images DIR -o MODEL")
 WIDTH = 128
 """Channels between the head's two convolutions."""
 
@@ -104,16 +103,12 @@ class Facts:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"kind": KIND, "format": FORMAT, **asdict(self)}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Facts:
         """Build from JSON values; raises KeyError, TypeError or ValueError for those of something else."""
-        if values.get("kind") != KIND:
-            raise ValueError(f"it is a {values.get('kind', 'file of something else')}")
-        if values["format"] != FORMAT:
-            raise ValueError(f"its format is {values['format']}, this version reads {FORMAT}")
-        own = {k: v for k, v in values.items() if k not in ("kind", "format")}
+        own = dict(values)
         own["classes"] = tuple(str(name) for name in own["classes"])
         own["confusion"] = tuple(tuple(row) for row in own["confusion"])
         return cls(**own)
@@ -176,7 +171,7 @@ class Segmenter:
 
     def write(self, path: Path) -> None:
         """Write the model; :class:`katazome.errors.OutputError` when it cannot be."""
-        write_tensors(path, self.tensors(), self.facts.to_json(), what="the model")
+        KIND.write(path, self.tensors(), self.facts.to_json())
 
 
 def segmenter_of(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], weights: VGGWeights) -> Segmenter:
@@ -198,14 +193,11 @@ def open_segmenter(path: Path, weights: VGGWeights) -> Segmenter:
 
     Raises :class:`GivenWeightsError` when it is none, or was trained on other VGG-19 weights.
     """
-    if not path.is_file():
-        raise GivenWeightsError(
-            f"there is no model {path}; make one with `katazome train segmenter --images DIR -o {path.name}`"
-        )
+    tensors, card, _ = KIND.read(path)
     try:
-        found = segmenter_of(*read_tensors(path), weights)
-    except (Damaged, ValueError) as error:
-        raise GivenWeightsError(f"{path} is no model of materials: {error}") from error
+        found = segmenter_of(tensors, card, weights)
+    except ValueError as error:
+        raise KIND.wrong(path, str(error)) from error
     return fitting(found, weights, str(path))
 
 
