@@ -57,11 +57,14 @@ def test_what_fails_in_one_ends_all_with_its_name(two: list[dict[str, Any]]) -> 
 
 @pytest.mark.slow
 def test_the_lessons_of_the_networks_are_shared_out(two: list[dict[str, Any]], folder: Path) -> None:
+    """Gradients as a whole, which weights that are rounded otherwise (6e-8 of each) move by 1e-4.
+
+    Rows compared with others than each one's own next move them by 0.5.
+    """
     for name, alone in lessons(folder).items():
         assert set(alone) == set(two[0][name])
-        longest = max(float(tensor.abs().max()) for tensor in alone.values())
-        for part, tensor in alone.items():
-            torch.testing.assert_close(two[0][name][part], tensor, rtol=1e-4, atol=1e-5 * longest)
+        whole, parts = (torch.cat([f[key].flatten() for key in alone]) for f in (alone, two[0][name]))
+        assert float((parts - whole).norm()) < 2e-3 * float(whole.norm()), name
 
 
 def test_one_process_is_alone() -> None:

@@ -54,6 +54,14 @@ def test_marks_are_round(values: list[float], marks: list[str]) -> None:
     assert texts == marks
 
 
+@pytest.mark.parametrize("factor", [1.0, 1.1, 1.7, 40.0, 1e6])
+def test_there_are_marks_whatever_the_values(factor: float) -> None:
+    for number in range(-60, 60):
+        value = 10 ** (number / 17)
+        marks = re.findall(r'text-anchor="end">([^<]+)<', drawn([1, 2], {"a": [value, value * factor]}))
+        assert 2 <= len(marks) <= 11
+
+
 def test_a_log_becomes_a_picture(tmp_path: Path) -> None:
     table, picture = tmp_path / "m.csv", tmp_path / "m.svg"
     table.write_text("step,seconds,rate,a<b,other\n5,1.0,0.1,0.5,2\n10,2.0,0.05,0.25,1\n")

@@ -93,9 +93,9 @@ def _marks(low: float, high: float) -> list[float]:
 
 
 def _step(span: float) -> float:
-    """Return a round distance of which about four to ten make a span."""
+    """Return a round distance of which four to ten make a span."""
     power = 10.0 ** math.floor(math.log10(span))
-    return next(power * part for part in (0.1, 0.2, 0.5) if span / (power * part) <= 10)
+    return next(power * part for part in (0.2, 0.5, 1.0) if span / (power * part) <= 10)
 
 
 def _round(count: float) -> int:
