@@ -11,7 +11,8 @@ from torch import Tensor
 from katazome.api import Session
 from katazome.networks.decoders import LAYERS, Decoder, Decoders
 from katazome.networks.vgg import Encoder
-from katazome.studies.metrics import gram_distance
+from katazome.objective.whole import feature_maps
+from katazome.studies.metrics import gram_distance, structure_distance
 from katazome.weights.flavours import VGGWeights
 from tests.pictures.test_real_pictures import APPLES, COFFEE, WHEAT, at
 
@@ -26,7 +27,7 @@ def session(vgg: VGGWeights) -> Iterator[Session]:
         yield made
 
 
-@pytest.mark.parametrize("method", ["adain", "wct"])
+@pytest.mark.parametrize("method", ["adain", "wct", "wae"])
 def test_the_picture_is_nearer_to_its_own_style(session: Session, method: str) -> None:
     encoder, layers = session.encoder, ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
     styles = {name: at(file, SIZE) for name, file in (("wheat", WHEAT), ("apples", APPLES))}
@@ -61,3 +62,35 @@ def test_bfloat16_is_the_same_to_the_eye(session: Session) -> None:
     )
     assert float((one - other).abs().mean()) < 1 / 255
     assert not torch.equal(one, other)
+
+
+def test_the_autoencoder_that_comes_with_the_program(session: Session) -> None:
+    """On photographs it has not learnt from: it gives them back, at any size, and keeps their content."""
+    content = at(COFFEE, SIZE)
+    back = session.stylize(COFFEE, COFFEE, method="wae", size="256x192").tensor
+    error = float((back - content).square().mean().sqrt())
+    seen = feature_maps(session.encoder, content, ["relu4_1"])["relu4_1"]
+    wheat = session.stylize(COFFEE, WHEAT, method="wae", size="256x192").tensor
+    kept = structure_distance(feature_maps(session.encoder, wheat, ["relu4_1"])["relu4_1"], seen)
+    print(f"RMSE {255 * error:.0f}, content {kept:.2f}")
+    assert error < 0.1
+    assert kept < 0.55
+    tiled = session.stylize(
+        COFFEE, WHEAT, method="wae", size="256x192", tile="64", precision="float32"
+    ).tensor
+    whole = session.stylize(
+        COFFEE, WHEAT, method="wae", size="256x192", tile="off", precision="float32"
+    ).tensor
+    torch.testing.assert_close(tiled, whole, atol=1e-3, rtol=0)
+
+
+def test_the_network_for_one_style_that_comes_with_the_program(session: Session) -> None:
+    """The picture is nearer to what it learnt than the photograph is, and keeps what is in it."""
+    content, style = at(COFFEE, SIZE), at(WHEAT, SIZE)
+    layers = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
+    made = session.stylize(COFFEE, method="feedforward", size="256x192").tensor
+    before, after = (gram_distance(session.encoder, p, style, layers, 0) for p in (content, made))
+    seen = [feature_maps(session.encoder, p, ["relu4_1"])["relu4_1"] for p in (made, content)]
+    print(f"style {before:.2f} to {after:.2f}, content {structure_distance(*seen):.2f}")
+    assert after < 0.8 * before
+    assert structure_distance(*seen) < 0.7
