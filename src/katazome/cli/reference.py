@@ -23,10 +23,10 @@ from katazome.cli.settings import (
     StylizeSettings,
     WorkSettings,
 )
-from katazome.cli.train_decoder import DecoderSettings
 from katazome.cli.train_feedforward import FeedForwardSettings
 from katazome.cli.train_segmenter import SegmenterSettings
 from katazome.cli.train_wae import WAESettings
+from katazome.cli.training import PictureSettings
 from katazome.methods.base import Method
 from katazome.methods.options import StyleOptions
 from katazome.options import OptionInfo, Options, info_of
@@ -94,7 +94,7 @@ def reference() -> str:
             *_options(SegmenterSettings),
             *_options(SegmenterOptions)[2:],
             *_section("The command line: `train decoder`"),
-            *_options(DecoderSettings),
+            *_options(PictureSettings),
             *_options(DecoderOptions)[2:],
             *_section("The command line: `train feedforward`"),
             *_options(FeedForwardSettings),

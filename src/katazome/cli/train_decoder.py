@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import tell
-from katazome.cli.training import TrainSettings, digest, model_path, state_path, tell_skipped, trained
+from katazome.cli.training import PictureSettings, digest, model_path, state_path, tell_skipped, trained
 from katazome.collections.folders import find
 from katazome.device import keep_heap
-from katazome.errors import OptionError
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import duration
-from katazome.options import option
 from katazome.training.data import Squares, split
 from katazome.training.distributed import join, leads
 from katazome.training.steps.decoder import DecoderLesson, DecoderOptions, made
@@ -25,26 +21,13 @@ _MEASURED = 100
 """Pictures that are measured at the end, at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecoderSettings(TrainSettings):
-    """A decoder to be trained."""
-
-    images: tuple[str, ...] = option(
-        (), help="Folder of pictures, with all folders below it; may be given several times", repeats=True
-    )
-    limits: str = option(
-        "", help="What is known to fail, for those who use it; written into the file", group="Output"
-    )
-
-
 def _decoder(**given: object) -> int:
-    settings = DecoderSettings.from_json(declare.values_of(DecoderSettings, given))
+    settings = PictureSettings.from_json(declare.values_of(PictureSettings, given))
     options = DecoderOptions.from_json(declare.values_of(DecoderOptions, given))
     path = model_path(settings.output, overwrite=settings.overwrite)
-    if not settings.images:
-        raise OptionError("no pictures were named; give a folder of them by --images DIR")
+    folders = settings.folders()
     device = join(settings.device)
-    learn, asked = split(find([Path(folder) for folder in settings.images]))
+    learn, asked = split(find(folders))
     keep_heap()
     quiet = settings.quiet or not leads()
     began = time.perf_counter()
@@ -82,4 +65,4 @@ def _decoder(**given: object) -> int:
     return 0
 
 
-decoder = declare.command(_decoder, [], {"": DecoderSettings, "decoder": DecoderOptions})
+decoder = declare.command(_decoder, [], {"": PictureSettings, "decoder": DecoderOptions})

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import tell
-from katazome.cli.training import TrainSettings, digest, model_path, state_path, tell_skipped, trained
+from katazome.cli.training import PictureSettings, digest, model_path, state_path, tell_skipped, trained
 from katazome.collections.folders import find
 from katazome.device import keep_heap
 from katazome.errors import OptionError, PictureError
@@ -34,22 +33,14 @@ _SIDE = 144
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeedForwardSettings(TrainSettings):
+class FeedForwardSettings(PictureSettings):
     """A network for one style, to be trained."""
 
     style: str = option("", help="Picture whose look is learnt")
-    images: tuple[str, ...] = option(
-        (),
-        help="Folder of photographs to learn on, with all folders below it; may be given several times",
-        repeats=True,
-    )
     style_terms: str = option(
         "not stated",
         help="On what terms the style picture is to be had; written into the model",
         group="Output",
-    )
-    limits: str = option(
-        "", help="What is known to fail, for those who use it; written into the file", group="Output"
     )
 
 
@@ -59,15 +50,14 @@ def _feedforward(**given: object) -> int:
     path = model_path(settings.output, overwrite=settings.overwrite)
     if not settings.style:
         raise OptionError("no style picture was named; give one by --style PAINTING")
-    if not settings.images:
-        raise OptionError("no pictures were named; give a folder of them by --images DIR")
+    folders = settings.folders()
     device = join(settings.device)
     options = replace(options, side=options.side or _SIDES.get(device.type, _SIDE))
     style = read(settings.style, longest=2 * options.style_size)
     pixels = seen_at(Layer.of(style, device).pixels, options.style_size)
     if float(pixels.flatten(2).std(2).square().mean().sqrt()) < FLAT:
         raise PictureError(f"the style '{style.name}' is one flat colour; there is no look in it to take")
-    learn, asked = split(find([Path(folder) for folder in settings.images]))
+    learn, asked = split(find(folders))
     keep_heap()
     quiet = settings.quiet or not leads()
     began = time.perf_counter()

@@ -6,13 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import counted, tell
 from katazome.cli.training import (
-    TrainSettings,
+    PictureSettings,
     digest,
     model_path,
     state_path,
@@ -22,7 +21,7 @@ from katazome.cli.training import (
 from katazome.collections.cache import Features
 from katazome.collections.folders import Source, find
 from katazome.device import keep_heap
-from katazome.errors import OptionError, PictureError
+from katazome.errors import PictureError
 from katazome.networks.vgg import Encoder
 from katazome.networks.wae import WAE
 from katazome.networks.wae_model import WAEWeights
@@ -40,19 +39,11 @@ _FEWEST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WAESettings(TrainSettings):
+class WAESettings(PictureSettings):
     """An autoencoder to be trained."""
 
-    images: tuple[str, ...] = option(
-        (),
-        help="Folder of pictures, with all folders below it; of several, each is drawn from alike often",
-        repeats=True,
-    )
     most: int | None = option(
         None, help="Pictures of each folder that are taken at most, by chance; open: all", low=2
-    )
-    limits: str = option(
-        "", help="What is known to fail, for those who use it; written into the file", group="Output"
     )
 
 
@@ -60,10 +51,9 @@ def _wae(**given: object) -> int:
     settings = WAESettings.from_json(declare.values_of(WAESettings, given))
     options = WAEOptions.from_json(declare.values_of(WAEOptions, given))
     path = model_path(settings.output, overwrite=settings.overwrite)
-    if not settings.images:
-        raise OptionError("no pictures were named; give a folder of them by --images DIR")
+    folders = settings.folders()
     device = join(settings.device)
-    sources = few(find([Path(folder) for folder in settings.images]), settings.most)
+    sources = few(find(folders), settings.most)
     learn, asked = split(sources, least=2)
     keep_heap()
     quiet, began = settings.quiet or not leads(), time.perf_counter()

@@ -60,6 +60,26 @@ class TrainSettings(WithNetwork):
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureSettings(TrainSettings):
+    """Training on pictures of any folders."""
+
+    images: tuple[str, ...] = option(
+        (),
+        help="Folder of pictures, with all folders below it; may be given several times",
+        repeats=True,
+    )
+    limits: str = option(
+        "", help="What is known to fail, for those who use it; written into the file", group="Output"
+    )
+
+    def folders(self) -> list[Path]:
+        """Return the folders; :class:`OptionError` where none was named."""
+        if not self.images:
+            raise OptionError("no pictures were named; give a folder of them by --images DIR")
+        return [Path(folder) for folder in self.images]
+
+
 def trained(
     lesson: Lesson,
     options: TrainingOptions,

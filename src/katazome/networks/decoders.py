@@ -14,10 +14,9 @@ feature transforms", NIPS 2017 (a decoder for each layer, learnt on reconstructi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib.resources import as_file
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +28,7 @@ from katazome.networks.vgg import BLOCKS, tap
 from katazome.weights import catalogue, store
 from katazome.weights import own as own_models
 from katazome.weights.flavours import VGGWeights
-from katazome.weights.modelfile import Kind
+from katazome.weights.modelfile import Card, Kind
 
 KIND = Kind("decoder", 1, "decoder", "katazome train decoder --images DIR -o MODEL")
 PUBLISHED = "adain-decoder"
@@ -55,21 +54,10 @@ def enlarges(name: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a decoder's file says of it."""
+class Facts(Card):
+    """What a decoder's file says of it; ``losses``: RMS errors of ``pixels`` (of 0..1) and ``features``."""
 
     layer: str
-    trunk: Mapping[str, str]
-    """``name`` and ``sha256`` of the VGG-19 weights whose features it reads."""
-    data: Mapping[str, int] = field(default_factory=dict)
-    """Pictures by folder."""
-    terms: str = ""
-    """On what terms the pictures were to be had, as the person who trained it said."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-    losses: Mapping[str, float] = field(default_factory=dict)
-    """On pictures held out: ``pixels`` (RMS error of 0..1) and ``features`` (relative RMS error)."""
-    limits: str = ""
 
     def __post_init__(self) -> None:
         if self.layer not in LAYERS:

@@ -19,7 +19,7 @@ only its result is held whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from katazome.device import exact_dtype
 from katazome.errors import MethodError, OptionError
-from katazome.weights.modelfile import Kind
+from katazome.weights.modelfile import Card, Kind
 from katazome.weights.shelf import Shelf
 
 KIND = Kind(
@@ -184,26 +184,13 @@ _SILENT = tuple(f"res{n}b" for n in range(1, BLOCKS + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a model's file says of it."""
+class Facts(Card):
+    """What a model's file says of it; ``losses`` are ``content`` and ``style``, unweighted."""
 
     width: int
     """Channels at full size."""
     style: Mapping[str, str]
     """``name`` and ``sha256`` of the picture whose look it learnt, and its ``terms``."""
-    trunk: Mapping[str, str]
-    """``name`` and ``sha256`` of the VGG-19 weights that it learnt by; it runs without them."""
-    what: str = ""
-    """A line for people."""
-    data: Mapping[str, int] = field(default_factory=dict)
-    """Pictures by folder."""
-    terms: str = ""
-    """On what terms the pictures were to be had, as the person who trained it said."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-    losses: Mapping[str, float] = field(default_factory=dict)
-    """On pictures held out, unweighted: ``content`` and ``style``."""
-    limits: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

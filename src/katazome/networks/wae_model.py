@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from katazome.errors import GivenWeightsError
 from katazome.networks.vgg import Encoder
 from katazome.networks.wae import STYLE_TAPS, WAE
 from katazome.weights.flavours import VGGWeights
-from katazome.weights.modelfile import Kind
+from katazome.weights.modelfile import Card, Kind
 from katazome.weights.shelf import Shelf
 
 KIND = Kind("wae", 1, "autoencoder of style and content", "katazome train wae --images DIR -o MODEL")
@@ -24,8 +24,8 @@ DEFAULT = "spatial"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a model's file says of it."""
+class Facts(Card):
+    """What a model's file says of it; ``losses``: see ``WAELesson.measure``."""
 
     spatial: bool
     content_size: int
@@ -34,20 +34,7 @@ class Facts:
     """Side (px) of the pictures it learnt from."""
     channels: tuple[int, ...]
     """The trunk's, at the taps that the style is read from."""
-    trunk: Mapping[str, str]
-    """``name`` and ``sha256`` of the VGG-19 weights."""
     variational: bool = False
-    what: str = ""
-    """A line for people."""
-    data: Mapping[str, int] = field(default_factory=dict)
-    """Pictures by folder."""
-    terms: str = ""
-    """On what terms the pictures were to be had, as the person who trained it said."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-    losses: Mapping[str, float] = field(default_factory=dict)
-    """On pictures held out, see :meth:`katazome.training.steps.wae.WAELesson.measure`."""
-    limits: str = ""
 
     def net(self) -> WAE:
         """Return a network of this shape, not learnt."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,25 @@ from katazome.errors import GivenWeightsError
 from katazome.weights.tensorfile import Damaged, read_header, read_tensors, write_tensors
 
 _KIND, _FORMAT = "kind", "format"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a model's file says of how it came about; each kind adds what it needs to be built."""
+
+    trunk: Mapping[str, str]
+    """``name`` and ``sha256`` of the VGG-19 weights that it reads, or learnt by."""
+    what: str = ""
+    """A line for people."""
+    data: Mapping[str, int] = field(default_factory=dict)
+    """Pictures by folder."""
+    terms: str = ""
+    """On what terms the pictures were to be had, as the person who trained it said."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """On pictures held out, as the lesson measures them."""
+    limits: str = ""
 
 
 @dataclass(frozen=True)
