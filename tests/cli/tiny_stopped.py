@@ -7,7 +7,7 @@ from typing import Any
 
 from katazome.cli import settings, training
 from katazome.cli.main import run
-from katazome.training.distributed import rank
+from katazome.processes import rank
 from katazome.training.trainer import TrainingStep, train
 from tests.tiny import tiny_vgg
 
