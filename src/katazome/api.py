@@ -108,7 +108,7 @@ class Session:
         self._weights = weights
         self._encoder: Encoder | None = None
         self._looks = KeptLooks() if keep_looks else None
-        self._given_decoders = tuple(d if isinstance(d, DecoderWeights) else Path(d) for d in decoders)
+        self.given_decoders = tuple(d if isinstance(d, DecoderWeights) else Path(d) for d in decoders)
         self._decoders: Decoders | None = None
 
     def __enter__(self) -> Session:
@@ -131,7 +131,7 @@ class Session:
     @property
     def _engine(self) -> Engine:
         if self._decoders is None:
-            self._decoders = Decoders(self.encoder.weights, self.device, self._given_decoders)
+            self._decoders = Decoders(self.encoder.weights, self.device, self.given_decoders)
         return Engine(self.encoder, self.device, self._decoders, self._looks, self.partners)
 
     def prepare(

@@ -96,6 +96,15 @@ def in_any(flag: bool) -> bool:
     return bool(told)
 
 
+def same_in_all(text: str) -> bool:
+    """Whether all processes give the same text."""
+    if size() == 1:
+        return True
+    told: list[Any] = [None] * size()
+    dist.all_gather_object(told, text)
+    return len(set(told)) == 1
+
+
 def from_first(make: Callable[[], Made]) -> Made:
     """Return, or raise, in all processes what ``make`` does in the first; elsewhere it is not called."""
     if size() == 1:

@@ -14,7 +14,7 @@ from torch import Tensor
 from katazome.device import describe, resident_memory
 from katazome.networks.decoders import Decoder
 from katazome.networks.vgg import Encoder
-from katazome.objective.plan import COLOURS, FLOAT, Leg, duration, share_of_memory, shared
+from katazome.objective.plan import COLOURS, FLOAT, Leg, duration, share_of_memory, sharing
 from katazome.objective.sharing import ALONE, Partners
 from katazome.objective.tiles import halo
 from katazome.processes import from_first
@@ -76,11 +76,11 @@ class PassPlan:
         leg = self.legs[-1]
         levels = f", {len(self.decoders)} levels" if len(self.decoders) > 1 else ""
         cut = f", tiles of {self.tile} px" if self.tile else ""
-        cut += shared(self.processes)
+        several, each = sharing(self.processes)
         precision = str(leg.dtype).removeprefix("torch.")
         line = (
             f"{leg.width} x {leg.height} px in one pass{levels}, {precision}{cut}, "
-            f"{describe(self.encoder.device)}: about {self.memory / 2**30:.1f} GiB"
+            f"{describe(self.encoder.device)}{several}: about {self.memory / 2**30:.1f} GiB{each}"
         )
         return line + (f" and {duration(seconds)}" if seconds is not None else "")
 
@@ -188,9 +188,9 @@ class NetworkPlan:
         """See :class:`katazome.objective.plan.Plan`."""
         leg = self.legs[-1]
         cut = f", tiles of {self.tile} px" if self.tile else ""
-        cut += shared(self.processes)
+        several, each = sharing(self.processes)
         line = (
             f"{leg.width} x {leg.height} px in one pass, {str(leg.dtype).removeprefix('torch.')}{cut}, "
-            f"{describe(self.network.device)}: about {self.memory / 2**30:.1f} GiB"
+            f"{describe(self.network.device)}{several}: about {self.memory / 2**30:.1f} GiB{each}"
         )
         return line + (f" and {duration(seconds)}" if seconds is not None else "")

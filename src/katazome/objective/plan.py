@@ -124,18 +124,18 @@ class DescentPlan:
         path = " > ".join(str(max(size)) for size in sizes)
         precision = " then ".join(dict.fromkeys(str(leg.dtype).removeprefix("torch.") for leg in self.legs))
         cut = f", tiles of {self.tile} px" if self.tile else ""
-        cut += shared(self.processes)
+        several, each = sharing(self.processes)
         line = (
             f"{last.width} x {last.height} px by way of {path}, "
             f"{sum(leg.evaluations for leg in self.legs)} iterations, {precision}{cut}, "
-            f"{describe(self.encoder.device)}: about {self.memory / 2**30:.1f} GiB"
+            f"{describe(self.encoder.device)}{several}: about {self.memory / 2**30:.1f} GiB{each}"
         )
         return line + (f" and {duration(seconds)}" if seconds is not None else "")
 
 
-def shared(processes: int) -> str:
-    """Say how many processes share the tiles."""
-    return f", shared by {processes} processes, each" if processes > 1 else ""
+def sharing(processes: int) -> tuple[str, str]:
+    """Say how many processes share the tiles, and that memory is that of each."""
+    return (f", {processes} processes", " each") if processes > 1 else ("", "")
 
 
 def duration(seconds: float) -> str:
