@@ -15,6 +15,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
+from katazome import processes
 from katazome.collections.cache import drained
 from katazome.collections.folders import find
 from katazome.errors import KatazomeError
@@ -33,7 +34,7 @@ class Coding:
 
     def __init__(self, breaks_in: int = -1) -> None:
         # Another beginning in each process, which must not matter.
-        torch.manual_seed(distributed.rank())
+        torch.manual_seed(processes.rank())
         self.module = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3))
         self._breaks_in = breaks_in
 
@@ -45,7 +46,7 @@ class Coding:
         rows = distributed.gathered(codes)
         near = 1 / (1 + (rows[:, None] - rows[None]).square().sum(2))
         terms = {"points": (made - points).square().mean(), "near": (near * distance(len(rows))).mean()}
-        if step == 4 and self._breaks_in == distributed.rank():
+        if step == 4 and self._breaks_in == processes.rank():
             terms["points"] = terms["points"] / 0
         return terms
 
@@ -76,7 +77,7 @@ def failure() -> str:
 def refused() -> str:
     """Ask for a batch that cannot be shared out, in the first process alone, for all."""
     try:
-        distributed.from_first(lambda: distributed.part(7))
+        processes.from_first(lambda: distributed.part(7))
     except KatazomeError as error:
         return str(error)
     return ""
@@ -116,9 +117,9 @@ def lessons(folder: Path) -> dict[str, dict[str, Tensor]]:
 
 
 if __name__ == "__main__":
-    distributed.join("cpu")
+    processes.join("cpu")
     torch.set_num_threads(1)
     found: dict[str, Any] = {"learnt": learnt(), "failure": failure(), "refused": refused()}
     found |= lessons(Path(sys.argv[1]))
-    found["any"] = [distributed.in_any(distributed.rank() == number) for number in (0, 1, 2)]
-    torch.save(found, Path(sys.argv[1]) / f"{distributed.rank()}.pt")
+    found["any"] = [processes.in_any(processes.rank() == number) for number in (0, 1, 2)]
+    torch.save(found, Path(sys.argv[1]) / f"{processes.rank()}.pt")

@@ -42,6 +42,7 @@ from katazome.networks.decoders import Decoders, DecoderWeights
 from katazome.networks.faces import open_faces
 from katazome.networks.seen import Seen
 from katazome.networks.vgg import Encoder
+from katazome.objective.sharing import ALONE, Partners
 from katazome.pictures.read import PictureLike, read
 from katazome.placing import (
     name_filters,
@@ -87,7 +88,7 @@ class Session:
     the catalogue's; ``decoders`` files that ``katazome train decoder`` made, each taken instead of the
     program's own decoder of its layer. ``heap=False`` leaves the C library's settings alone (see
     :func:`katazome.device.keep_heap`). ``keep_looks=True`` also keeps the statistics of styles, for many
-    pictures in one look.
+    pictures in one look. ``partners`` share the tiles of each picture; each of them does the same work.
     """
 
     def __init__(
@@ -98,14 +99,16 @@ class Session:
         decoders: Sequence[str | os.PathLike[str] | DecoderWeights] = (),
         heap: bool = True,
         keep_looks: bool = False,
+        partners: Partners = ALONE,
     ) -> None:
         self.device = resolve_device(device)
         if heap:
             keep_heap()
+        self.partners = partners
         self._weights = weights
         self._encoder: Encoder | None = None
         self._looks = KeptLooks() if keep_looks else None
-        self._given_decoders = tuple(d if isinstance(d, DecoderWeights) else Path(d) for d in decoders)
+        self.given_decoders = tuple(d if isinstance(d, DecoderWeights) else Path(d) for d in decoders)
         self._decoders: Decoders | None = None
 
     def __enter__(self) -> Session:
@@ -128,8 +131,8 @@ class Session:
     @property
     def _engine(self) -> Engine:
         if self._decoders is None:
-            self._decoders = Decoders(self.encoder.weights, self.device, self._given_decoders)
-        return Engine(self.encoder, self.device, self._decoders, self._looks)
+            self._decoders = Decoders(self.encoder.weights, self.device, self.given_decoders)
+        return Engine(self.encoder, self.device, self._decoders, self._looks, self.partners)
 
     def prepare(
         self,
@@ -172,7 +175,7 @@ class Session:
                 raise OptionError(f"{method} takes no style picture: its model has learnt one; leave it out")
             if not chosen.learnt:
                 inputs = replace(read_canvas(read(content), asked), direction=direction)
-                return self._work(chosen, resolved, inputs)
+                return self.lay_out(chosen, resolved, inputs)
             inputs = replace(read_photograph(content, resolved, asked), network=network)
         else:
             own = chosen.where(resolved, self._engine)
@@ -183,19 +186,20 @@ class Session:
             resolved = replace(resolved, size=preview_size(inputs, resolved))
         elif preview == "instant":
             return self._instant(chosen, resolved, inputs)
-        return self._work(chosen, resolved, inputs)
+        return self.lay_out(chosen, resolved, inputs)
 
     def _instant(self, method: Method, options: Any, inputs: Inputs) -> Work:
         if method.learnt or isinstance(options, InstantOptions):
-            return self._work(method, options, inputs)  # it is made in one pass itself
+            return self.lay_out(method, options, inputs)  # it is made in one pass itself
         if not isinstance(options, RestylingOptions):
             raise OptionError(
                 f"an instant preview is of a photograph that takes a style, and {method.name} restyles none; "
                 "take a small one"
             )
-        return self._work(get_method("adain"), instant_options(options), replace(inputs, start=None))
+        return self.lay_out(get_method("adain"), instant_options(options), replace(inputs, start=None))
 
-    def _work(self, method: Method, options: Any, inputs: Inputs) -> Work:
+    def lay_out(self, method: Method, options: Any, inputs: Inputs) -> Work:
+        """Lay out work whose pictures are read and whose options are checked."""
         task = method.build(inputs, options, self._engine)
         weights = self.encoder.weights
         models = [] if inputs.segmenter is None else [("model", inputs.segmenter.sha256)]
@@ -207,6 +211,7 @@ class Session:
             seed=options.seed if isinstance(options, WalkOptions) else 0,
             precision=precision,
             device=self.device.type,
+            processes=task.plan.processes,
             inputs=inputs.named(),
             weights=[(weights.name, weights.sha256), *task.networks, *models],
         )
@@ -305,7 +310,7 @@ class Session:
             inputs = replace(inputs, network=stored_network(method, header["network"], extra))
         if header.get("direction"):
             inputs = replace(inputs, direction=stored_direction(header["direction"], extra))
-        work = self._work(method, options, inputs)
+        work = self.lay_out(method, options, inputs)
         return work, on_device(checkpoint, self.device), dict(header["caller"])
 
 

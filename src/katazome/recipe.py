@@ -89,6 +89,8 @@ class Recipe:
     """As resolved, never ``auto``."""
     device: str
     """Its kind: ``cpu``, ``cuda``, ``mps``."""
+    processes: int = 1
+    """That shared the picture; sums differ in their last bits with another number."""
     inputs: tuple[RecipeInput, ...]
     weights: tuple[RecipeWeights, ...]
     format: int = FORMAT
@@ -144,11 +146,12 @@ class Recipe:
                 "use the version that it names under 'katazome', or a newer one"
             )
         _check_depth(values)
+        values = {"processes": 1, **values}  # those of older versions
         known = {f.name for f in fields(cls)}
         _exactly(values, known, "the recipe")
         for key in ("katazome", "torch", "method", "precision", "device"):
             _is(values[key], str, key)
-        for key in ("seed", "threads"):
+        for key in ("seed", "threads", "processes"):
             _is(values[key], int, key)
         _is(values["options"], dict, "options")
         _is(values["inputs"], list, "inputs")
@@ -168,6 +171,7 @@ def make_recipe(
     seed: int,
     precision: str,
     device: str,
+    processes: int = 1,
     inputs: Iterable[tuple[str, Picture]],
     weights: Iterable[tuple[str, str]],
 ) -> Recipe:
@@ -180,6 +184,7 @@ def make_recipe(
         seed: of the generators.
         precision: as resolved.
         device: the device's kind; an index (``cuda:1``) is left out.
+        processes: that share the picture.
         inputs: (role, picture) in order; the role is a lower-case word.
         weights: (name in the catalogue, sha256 of the file).
     """
@@ -192,6 +197,7 @@ def make_recipe(
         threads=torch.get_num_threads(),
         precision=precision,
         device=device.partition(":")[0],
+        processes=processes,
         inputs=tuple(
             _row(
                 RecipeInput,

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from katazome import processes
 from katazome.training import distributed
 from tests.cli.conftest import environment, several
 from tests.several import learnt, lessons
@@ -68,10 +69,10 @@ def test_the_lessons_of_the_networks_are_shared_out(two: list[dict[str, Any]], f
 
 
 def test_one_process_is_alone() -> None:
-    assert (distributed.size(), distributed.rank(), distributed.leads()) == (1, 0, True)
+    assert (processes.size(), processes.rank(), processes.leads()) == (1, 0, True)
     assert distributed.part(7) == slice(0, 7)
     rows = torch.rand(3, 2)
     assert distributed.gathered(rows) is rows
     distributed.average([rows])
-    assert distributed.from_first(lambda: 4) == 4
-    assert distributed.join("cpu") == torch.device("cpu")
+    assert processes.from_first(lambda: 4) == 4
+    assert processes.join("cpu") == torch.device("cpu")

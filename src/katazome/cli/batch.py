@@ -46,6 +46,10 @@ def _batch(*contents: str, **given: Any) -> int:
         raise OptionError(
             "on and workers both say who does the work; a cluster's machines have workers of their own"
         )
+    if settings.devices:
+        raise OptionError(
+            "devices shares out the tiles of one picture; a batch shares out its pictures: take --workers"
+        )
     broken: list[str] = []
     if settings.manifest is not None:
         cases, folder = _given_manifest(Path(settings.manifest), contents, given, weights)

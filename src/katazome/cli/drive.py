@@ -21,6 +21,7 @@ from katazome.descent.loop import Checkpoint, Step
 from katazome.errors import OutputError
 from katazome.objective.plan import duration
 from katazome.pictures.write import write
+from katazome.processes import in_any
 
 INTERRUPTED = 130
 """Exit code of work that was stopped, with the picture kept."""
@@ -145,6 +146,7 @@ def drive(sink: Sink, show: Show, resume: Checkpoint | None = None, *, quiet: bo
     every = sink.settings.save_every
     with Interrupt(quiet=quiet) as interrupt, show, _last_saved(sink, show):
         for number, step in enumerate(sink.work.steps(resume)):
+            stop = in_any(interrupt.asked)
             show.step(step)
             if step.note:
                 show.note(step.note)
@@ -152,7 +154,7 @@ def drive(sink: Sink, show: Show, resume: Checkpoint | None = None, *, quiet: bo
                 sink.finish(step)
                 show.note(_done(sink.output, step))
                 return 0
-            if interrupt.asked:
+            if stop:
                 sink.keep(step)
                 show.note(_stopped(sink, step))
                 return INTERRUPTED

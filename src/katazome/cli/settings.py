@@ -99,6 +99,12 @@ class WorkSettings(MakingSettings):
         aliases=("preview=small",),
         group="Picture",
     )
+    devices: tuple[str, ...] = option(
+        (),
+        help="Share the tiles of the picture among processes, one for each device named: cuda:0,cuda:1 or "
+        "cpu,cpu",
+        group="Machine",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +205,12 @@ class ResumeSettings(Common):
         group="Output",
     )
     device: str = option("", help="Where to compute; open: as before", group="Machine")
+    devices: tuple[str, ...] = option(
+        (),
+        help="Share the tiles of the picture among processes, one for each device named: cuda:0,cuda:1 or "
+        "cpu,cpu; open: as before",
+        group="Machine",
+    )
     weights: str | None = option(
         None, help="File of VGG-19 weights, if the work was begun with one", group="Machine"
     )
@@ -214,6 +226,7 @@ class Caller(Options):
     recipe: bool = option(True, help="Whether the recipe goes into the file")
     save_every: int = option(0, help="Iterations between checkpoints", low=0)
     device: str = option("auto", help="Where the work was done")
+    devices: tuple[str, ...] = option((), help="Where it was shared among processes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from katazome.cli.settings import (
     WorkSettings,
 )
 from katazome.cli.show import show_for
+from katazome.cli.team import NOBODY_ELSE, Team, followed
 from katazome.descent.checkpoint import checkpoint_path, read_header
 from katazome.descent.loop import Checkpoint
 from katazome.device import free_memory, keep_threads, resident_memory
@@ -33,6 +35,7 @@ from katazome.methods.options import STARTS
 from katazome.options import Options
 from katazome.pictures.read import PictureLike
 from katazome.pictures.write import check_target, default_name
+from katazome.processes import launched, leads
 from katazome.recipe import Recipe, open_recipe
 from katazome.regions.grammar import parse_placement
 
@@ -103,7 +106,6 @@ def again(
         raise OptionError(f"the recipe restyles no picture ({method.name}); leave '{content}' out")
     if isinstance(settings, StylizeSettings):
         _need_styles(method, styles, given)
-    keep_threads(replay.recipe.threads)
     return make(method, content, styles, settings, given, replay)
 
 
@@ -132,9 +134,12 @@ def make(
             else _made_name(content, [*_looks(method, styles, options), *placed, *_kinds(settings)])
         )
         check_output(output, settings)
-    device = settings.device or (replay.device() if replay is not None else "auto")
+    device = settings.device or (replay.device() if replay is not None and not settings.devices else "auto")
+    team = Team.of(device, settings.devices, inputs)
+    if replay is not None and replay.recipe.processes == team.partners.size:
+        keep_threads(replay.recipe.threads)
     decoders = settings.decoders if isinstance(settings, StylizeSettings) else ()
-    session = Session(device=device, weights=settings.network(), decoders=decoders)
+    session = team.session(settings.network(), decoders)
     looks: Sequence[PictureLike] = styles
     if replay is not None:
         looks, options = replay.arguments(options, session.device)
@@ -148,18 +153,24 @@ def make(
     )
     if replay is not None:
         replay.check(work.recipe)
-        _unlike(replay.recipe, work.recipe, quiet=settings.quiet)
-    return carry_out(work, session, output, settings)
+        _unlike(replay.recipe, work.recipe, quiet=settings.quiet or not leads())
+    team.check(work)
+    return carry_out(work, session, output, settings, team)
 
 
-def carry_out(work: Work, session: Session, output: str, settings: MakingSettings) -> int:
+def carry_out(
+    work: Work, session: Session, output: str, settings: MakingSettings, team: Team = NOBODY_ELSE
+) -> int:
     """Run work that is laid out and write its result, or foretell it where no more was asked."""
+    if not leads():
+        return 0 if settings.plan else followed(work, None)
     caller = Caller(
         output="-" if output == "-" else Path(output).name,
         depth=settings.depth,
         recipe=not settings.no_recipe,
         save_every=settings.save_every,
         device=settings.device or session.device.type,
+        devices=tuple(str(one) for one in team.started),
     )
     _notes(work, quiet=settings.quiet)
     if settings.plan:
@@ -168,10 +179,10 @@ def carry_out(work: Work, session: Session, output: str, settings: MakingSetting
         if warning and not settings.quiet:
             _say(warning)
         return 0
-    return _run(Sink(output, settings.overwrite, caller, work), session, quiet=settings.quiet)
+    return _run(Sink(output, settings.overwrite, caller, work), session, team, quiet=settings.quiet)
 
 
-def _run(sink: Sink, session: Session, resume: Checkpoint | None = None, *, quiet: bool) -> int:
+def _run(sink: Sink, session: Session, team: Team, resume: Checkpoint | None = None, *, quiet: bool) -> int:
     seconds = 0.0
     if not quiet:
         warning = _memory_warning(sink.work, session)
@@ -179,7 +190,8 @@ def _run(sink: Sink, session: Session, resume: Checkpoint | None = None, *, quie
         _say(sink.work.plan.sentence(seconds))
         if warning:
             _say(warning)
-    return drive(sink, show_for(sink.work.plan, seconds, quiet=quiet), resume, quiet=quiet)
+    with team.helped(sink.work, session, resume):
+        return drive(sink, show_for(sink.work.plan, seconds, quiet=quiet), resume, quiet=quiet)
 
 
 def check_options(method: Method, preset: str | None, options: Mapping[str, Any]) -> None:
@@ -295,14 +307,21 @@ def _resume(checkpoint: str, **given: Any) -> int:
         _refuse_terminal()
     else:
         _check_checkpoint(target, overwrite=settings.overwrite, resumed=path)
+    devices = settings.devices or (() if settings.device or launched() else caller.devices)
+    team = Team.of(settings.device or ("auto" if devices else caller.device), devices)
     keep_threads(threads)
-    device = settings.device or caller.device
-    session = Session(device=device, weights=settings.network(), decoders=settings.decoders)
+    session = team.session(settings.network(), settings.decoders)
     work, state, _ = session.resume(path)
-    here = Caller.from_json(
-        {**caller.to_json(), "output": "-" if output == "-" else Path(output).name, "device": device}
+    team.check(work)
+    if not leads():
+        return followed(work, state)
+    here = replace(
+        caller,
+        output="-" if output == "-" else Path(output).name,
+        device=settings.device or caller.device,
+        devices=tuple(str(one) for one in team.started),
     )
-    return _run(Sink(output, overwrite, here, work), session, state, quiet=settings.quiet)
+    return _run(Sink(output, overwrite, here, work), session, team, state, quiet=settings.quiet)
 
 
 def _resumed_output(path: Path, caller: Caller, settings: ResumeSettings) -> tuple[str, bool]:

@@ -13,8 +13,8 @@ from katazome.collections.folders import find
 from katazome.device import keep_heap
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import duration
+from katazome.processes import join, leads
 from katazome.training.data import Squares, split
-from katazome.training.distributed import join, leads
 from katazome.training.steps.decoder import DecoderLesson, DecoderOptions, made
 
 _MEASURED = 100

@@ -18,8 +18,8 @@ from katazome.networks.vgg import Encoder
 from katazome.objective.plan import duration
 from katazome.options import option
 from katazome.pictures.read import read
+from katazome.processes import join, leads
 from katazome.training.data import Squares, split
-from katazome.training.distributed import join, leads
 from katazome.training.steps.feedforward import FeedForwardLesson, FeedForwardOptions, made, seen_at
 
 _MEASURED = 50

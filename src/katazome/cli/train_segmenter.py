@@ -20,7 +20,7 @@ from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import duration
 from katazome.options import option
-from katazome.training.distributed import join, leads
+from katazome.processes import join, leads
 from katazome.training.steps.segmenter import (
     Lot,
     SegmenterLesson,

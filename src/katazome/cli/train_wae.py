@@ -27,8 +27,8 @@ from katazome.networks.wae import WAE
 from katazome.networks.wae_model import WAEWeights
 from katazome.objective.plan import duration
 from katazome.options import option
+from katazome.processes import join, leads
 from katazome.training.data import few, split
-from katazome.training.distributed import join, leads
 from katazome.training.pairs import Pairs, descriptions
 from katazome.training.steps.wae import WAELesson, WAEOptions, fresh
 

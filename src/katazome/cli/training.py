@@ -17,7 +17,7 @@ from katazome.collections.folders import Source
 from katazome.errors import MethodError, OptionError, OutputError
 from katazome.options import option
 from katazome.pictures.write import write
-from katazome.training.distributed import from_first, in_any, leads
+from katazome.processes import from_first, in_any, leads
 from katazome.training.keeping import Log, read_state, write_state
 from katazome.training.plot import write_plot
 from katazome.training.trainer import Lesson, TrainingOptions, TrainingState, TrainingStep, train

@@ -27,7 +27,7 @@ def told(recipe: Recipe) -> list[tuple[str, str]]:
         *(("weights", f"{one.name}, SHA-256 {one.sha256}") for one in recipe.weights),
         (
             "arithmetic",
-            f"{recipe.precision} on {recipe.device}, {_many(recipe.threads, 'thread')}, seed {recipe.seed}",
+            f"{recipe.precision} on {recipe.device}, {_machinery(recipe)}, seed {recipe.seed}",
         ),
         ("made by", f"katazome {recipe.katazome}, torch {recipe.torch}"),
     ]
@@ -61,6 +61,7 @@ def facts(recipe: Recipe) -> dict[str, str]:
     found |= {
         "seed": str(recipe.seed),
         "threads": str(recipe.threads),
+        "processes": str(recipe.processes),
         "precision": recipe.precision,
         "device": recipe.device,
         "katazome": recipe.katazome,
@@ -91,6 +92,11 @@ def _typed(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(_typed(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _machinery(recipe: Recipe) -> str:
+    threads = _many(recipe.threads, "thread")
+    return threads if recipe.processes == 1 else f"{recipe.processes} processes with {threads} each"
 
 
 def _many(count: int, what: str) -> str:

@@ -23,6 +23,7 @@ from katazome.networks.seen import Seen
 from katazome.networks.segmenter import Segmenter
 from katazome.networks.vgg import Encoder
 from katazome.objective.plan import Plan
+from katazome.objective.sharing import ALONE, Partners
 from katazome.options import Options
 from katazome.pictures.read import Picture, PictureLike
 from katazome.regions.region import Region
@@ -118,6 +119,8 @@ class Engine:
     decoders: Decoders
     looks: KeptLooks | None = None
     """Statistics of styles, where they are to be kept between pieces of work."""
+    partners: Partners = ALONE
+    """The processes that share the tiles of a picture."""
 
 
 class Task(Protocol):

@@ -26,8 +26,8 @@ from katazome.methods.scene import Scene, padded
 from katazome.methods.transfer import ADAIN_LAYERS, Affine, ChannelStatistics, Transform, mixed, normalised
 from katazome.networks.vgg import Encoder, deepest, tap
 from katazome.objective.passes import PassPlan, choose_pass_tile, foretell_pass
-from katazome.objective.tiles import Tile, tiles
-from katazome.objective.whole import add, feature_maps, features_in, gather
+from katazome.objective.tiles import Tile
+from katazome.objective.whole import feature_maps, features_in, gather
 from katazome.pictures.resize import resize
 from katazome.statistics.guides import Guides, carry
 
@@ -67,7 +67,8 @@ class OnePass(Scene):
         asked = self.options.tile_core()
         if asked != "auto":
             return None if asked is None else int(asked)
-        return choose_pass_tile(*self.size, self.layers, self.dtype, self.engine.device)
+        device, partners = self.engine.device, self.engine.partners
+        return choose_pass_tile(*self.size, self.layers, self.dtype, device, partners)
 
     @property
     def networks(self) -> list[tuple[str, str]]:
@@ -84,8 +85,15 @@ class OnePass(Scene):
         looks = [look for placed in self.placed for look in placed.looks]
         sizes = [self.style_size(look, self.size) for look in looks]
         decoders = [self.engine.decoders(layer) for layer in self.layers]
+        parts, count = len(self._grid), self.engine.partners.size
         return foretell_pass(
-            self.encoder, decoders, self.size, sizes, self.tile, len(self._grid) * len(decoders)
+            self.encoder,
+            decoders,
+            self.size,
+            sizes,
+            self.tile,
+            parts * len(decoders),
+            count if parts > 1 else 1,
         )
 
     def steps(self, resume: Checkpoint | None = None) -> Iterator[Step]:
@@ -118,11 +126,11 @@ class OnePass(Scene):
         return self.content.at(self.size)
 
     @cached_property
-    def _grid(self) -> list[Tile]:
+    def _grid(self) -> Sequence[Tile]:
         stride = deepest(self.layers).stride
         height, width = (-(-side // stride) * stride for side in self.size)
         # A decoder sees as far as the encoder that it mirrors.
-        return list(tiles(height, width, self.layers, self.tile))
+        return self.engine.partners.grid(height, width, self.layers, self.tile)
 
     def _padded(self, x: Tensor) -> Tensor:
         return padded(x, deepest(self.layers).stride)  # a decoder makes no others
@@ -142,17 +150,17 @@ class OnePass(Scene):
         """Return a style's statistics per position at each layer."""
         pixels, guides = self.seen_look(look, name, self.layers)
         statistics = ChannelStatistics(self.layers, self.covariances, guides)
-        sums = gather(self.encoder, pixels, statistics, self.tile)
+        sums = gather(self.encoder, pixels, statistics, self.tile, self.engine.partners)
         return {layer: per_position(sums, layer) for layer in self.layers}
 
     def _seeing(self, layer: str, picture: Tensor, *, first: bool) -> Seeing:
         """Return what gives the features of a window of the picture at a layer."""
         values = self.encoder.channels(layer) / tap(layer).stride ** 2
-        if self.tile is not None and values > KEPT_VALUES:
+        if len(self._grid) > 1 and values > KEPT_VALUES:
             return partial(features_in, self.encoder, picture, layer)
 
         def make() -> Tensor:
-            return feature_maps(self.encoder, picture, [layer], self.tile)[layer]
+            return feature_maps(self.encoder, picture, [layer], self.tile, self.engine.partners)[layer]
 
         seen, content = self.inputs.seen, self.inputs.content
         if not first or seen is None or content is None:
@@ -171,12 +179,13 @@ class OnePass(Scene):
     ) -> list[Affine]:
         """Return the map of features of each placement."""
         statistics = [ChannelStatistics((layer,), self.covariances, a.counted) for a in acting]
-        totals = [Sums() for _ in acting]
+
+        def shares(t: Tile) -> list[Sums]:
+            features = {layer: see(t.core)}
+            return [one.partial(features, t.core) for one in statistics]
+
         with torch.no_grad():
-            for t in self._grid:
-                features = {layer: see(t.core)}
-                for total, one in zip(totals, statistics, strict=True):
-                    add(total, one.partial(features, t.core))
+            totals = self.engine.partners.gathered(self._grid, shares)
         maps = []
         for total, styles, placement in zip(totals, looks, acting, strict=True):
             own = per_position(total, layer)
@@ -189,16 +198,19 @@ class OnePass(Scene):
     ) -> Iterator[Tensor]:
         """Yield the picture as it is mapped and decoded, tile by tile; the last is the whole."""
         decoder = self.engine.decoders(layer)
-        result = picture if len(self._grid) == 1 else picture.clone()
-        for t in self._grid:
+        result = picture.clone()
+
+        def place(t: Tile) -> Tensor:
+            return result[:, :, t.core.top : t.core.bottom, t.core.left : t.core.right]
+
+        def made(t: Tile) -> list[Tensor]:
             shares = [t.outer.cut(a.region[layer], layer) if a.region else None for a in acting]
             decoded = decoder(mixed(see(t.outer), maps, shares))
-            if len(self._grid) == 1:
-                result = decoded
-            else:
-                top, left = t.core.top - t.outer.top, t.core.left - t.outer.left
-                core = result[:, :, t.core.top : t.core.bottom, t.core.left : t.core.right]
-                core.copy_(decoded[:, :, top : top + core.shape[2], left : left + core.shape[3]])
+            top, left = t.core.top - t.outer.top, t.core.left - t.outer.left
+            height, width = place(t).shape[2:]
+            return [decoded[:, :, top : top + height, left : left + width]]
+
+        for _ in self.engine.partners.filled(self._grid, made, lambda t: [place(t)]):
             yield result
 
 

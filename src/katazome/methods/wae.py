@@ -84,7 +84,8 @@ class Exchange(Scene):
         """Side of a tile's core, or None."""
         asked = self.options.tile_core()
         if asked == "auto":
-            return choose_pass_tile(*self.size, _SEES, self.encoder.settings.dtype, self.engine.device)
+            dtype, engine = self.encoder.settings.dtype, self.engine
+            return choose_pass_tile(*self.size, _SEES, dtype, engine.device, engine.partners)
         return None if asked is None else int(asked)
 
     @property
@@ -106,7 +107,8 @@ class Exchange(Scene):
             )
         _ = self.placed, self.coder
         leg = Leg(height, width, self.encoder.settings.dtype, len(self._grid))
-        return NetworkPlan(self.coder, (leg,), self.tile if facts.spatial else None)
+        count = self.engine.partners.size if len(self._grid) > 1 else 1
+        return NetworkPlan(self.coder, (leg,), self.tile if facts.spatial else None, count)
 
     def steps(self, resume: Checkpoint | None = None) -> Iterator[Step]:
         """Make the picture and yield it as it stands after each tile."""
@@ -122,26 +124,30 @@ class Exchange(Scene):
         codes = [self._style_code(number) for number in range(len(self.placed))]
         shares = self._shares()
         result = picture.clone()
-        for t in self._grid:
-            made = self._decoded(t, code, codes, shares)
-            result[:, :, t.core.top : t.core.bottom, t.core.left : t.core.right] = made
+        for _ in self.engine.partners.filled(
+            self._grid,
+            lambda t: [self._decoded(t, code, codes, shares)],
+            lambda t: [result[:, :, t.core.top : t.core.bottom, t.core.left : t.core.right]],
+        ):
             yield result[:, :, :height, :width]
 
     @cached_property
-    def _grid(self) -> list[Tile]:
+    def _grid(self) -> Sequence[Tile]:
         height, width = (-(-side // STRIDE) * STRIDE for side in self.size)
-        return list(tiles(height, width, _SEES, self.tile if self.weights.facts.spatial else None))
+        if not self.weights.facts.spatial:
+            return list(tiles(height, width, _SEES, None))
+        return self.engine.partners.grid(height, width, _SEES, self.tile)
 
     def _content_code(self, picture: Tensor) -> Tensor:
         if not self.weights.facts.spatial:
             return self.coder.content(picture)
-        found: Tensor | None = None
-        for t in self._grid:
-            part = _core(self.coder.content(t.cut(picture)), t, STRIDE)
-            if found is None:
-                found = part.new_empty((*part.shape[:2], *(side // STRIDE for side in picture.shape[2:])))
-            t.core.cut(found, _SEES[0]).copy_(part)
-        assert found is not None
+        found = self.coder.unwritten(*(side // STRIDE for side in picture.shape[2:]))
+        for _ in self.engine.partners.filled(
+            self._grid,
+            lambda t: [_core(self.coder.content(t.cut(picture)), t, STRIDE)],
+            lambda t: [t.core.cut(found, _SEES[0])],
+        ):
+            pass
         return self.coder.normalised(found)
 
     def _style_code(self, number: int) -> Tensor:
@@ -161,7 +167,9 @@ class Exchange(Scene):
         return strength * code + (1 - strength) * self._code_of(own.pixels, guides)
 
     def _code_of(self, pixels: Tensor, guides: Guides | None) -> Tensor:
-        sums = gather(self.encoder, pixels, LookStatistics(STYLE_TAPS, guides=guides), self.tile)
+        sums = gather(
+            self.encoder, pixels, LookStatistics(STYLE_TAPS, guides=guides), self.tile, self.engine.partners
+        )
         return self.coder.style(Look.of(sums).grams)
 
     def _shares(self) -> list[Tensor | None]:

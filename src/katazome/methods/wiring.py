@@ -139,7 +139,7 @@ class Wiring(Scene):
         smoothness = Smoothness(self.options.smoothness, self.options.smoothness_as_sum, self.wrap)
         held = None if union is None or content is None else Held(_steeper(union), content.pixels)
         on_pixels = (smoothness, Gamut(self.options.gamut_weight))
-        return Objective(encoder, octaves, shrink_result, on_pixels, self.tile, held)
+        return Objective(encoder, octaves, shrink_result, on_pixels, self.tile, held, self.engine.partners)
 
     def _at(self, stage: Stage, placed: Placed, content: Layer | None) -> Placed:
         """Return a placement at a stage's size, without what is transparent in the content."""
@@ -165,7 +165,8 @@ class Wiring(Scene):
         grams, entries = look.grams, None
         if self.mix is not None and content is not None:
             statistics = LookStatistics(tuple(layers), (), guides)
-            own = Look.of(gather(encoder, content.pixels, statistics, self.tile)).grams
+            sums = gather(encoder, content.pixels, statistics, self.tile, self.engine.partners)
+            own = Look.of(sums).grams
             pairs = {name: self.mix(name, own[name], gram) for name, gram in grams.items()}
             grams, entries = ({name: pair[i] for name, pair in pairs.items()} for i in (0, 1))
         losses: list[Loss] = [GramStyle(grams, layers, weight, guides, entries)]
@@ -197,7 +198,7 @@ class Wiring(Scene):
 
     def _gathered(self, encoder: Encoder, pixels: Tensor, statistics: LookStatistics) -> Look:
         def gathered() -> Look:
-            return Look.of(gather(encoder, pixels, statistics, self.tile))
+            return Look.of(gather(encoder, pixels, statistics, self.tile, self.engine.partners))
 
         kept = self.engine.looks
         return gathered() if kept is None else kept.get(encoder, pixels, statistics, self.tile, gathered)
@@ -210,7 +211,7 @@ class Wiring(Scene):
         assert isinstance(self.options, StyleOptions)
         taps = [tap(n).name for n in self.options.content_layers]
         guides = None if content.weight is None else carry(content.weight, taps)
-        targets = feature_maps(encoder, content.pixels, taps, self.tile)
+        targets = feature_maps(encoder, content.pixels, taps, self.tile, self.engine.partners)
         return Content(targets, dict.fromkeys(taps, 1 / len(taps)), self.content_weight, guides)
 
     def style_size(self, style: Layer, size: tuple[int, int]) -> tuple[int, int]:
@@ -265,7 +266,8 @@ class Wiring(Scene):
         asked = self.options.tile_core()
         if asked != "auto":
             return None if asked is None else int(asked)
-        return choose_tile(*self.size, self.taps, self.dtypes[1], self.history, self.engine.device)
+        device, partners = self.engine.device, self.engine.partners
+        return choose_tile(*self.size, self.taps, self.dtypes[1], self.history, device, partners)
 
     @cached_property
     def walk(self) -> list[Stage]:
@@ -299,7 +301,15 @@ class Wiring(Scene):
         _ = self.placed  # what is wrong with a picture or a share is to be said now
         legs = [Leg(s.height, s.width, s.dtype, s.iterations) for s in self.walk]
         history = self.history if self.options.optimizer == "lbfgs" else 2
-        plan = foretell(self.encoder, self.taps, legs, octaves=self.octaves, tile=self.tile, history=history)
+        plan = foretell(
+            self.encoder,
+            self.taps,
+            legs,
+            octaves=self.octaves,
+            tile=self.tile,
+            history=history,
+            partners=self.engine.partners,
+        )
         starts = isinstance(self.options, StyleOptions) and self.options.init == "adain"
         decoders = [self.engine.decoders(layer).weights for layer in ADAIN_LAYERS if starts]
         networks = [(w.name, w.sha256) for w in decoders]

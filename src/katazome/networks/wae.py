@@ -326,6 +326,10 @@ class Coder:
             found: Tensor = self._net.content(picture)[:, : self._net.sizes[0]]
         return found.float()
 
+    def unwritten(self, height: int, width: int) -> Tensor:
+        """Return memory for a whole content map (1, C, height, width), to be written."""
+        return torch.empty(1, self._net.sizes[0], height, width, device=self.device)
+
     @staticmethod
     def normalised(code: Tensor) -> Tensor:
         """Return a whole content map with each channel at mean 0 and deviation 1."""

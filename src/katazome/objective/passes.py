@@ -11,11 +11,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from katazome.device import describe, free_memory, resident_memory
+from katazome.device import describe, resident_memory
 from katazome.networks.decoders import Decoder
 from katazome.networks.vgg import Encoder
-from katazome.objective.plan import COLOURS, FLOAT, Leg, duration
+from katazome.objective.plan import COLOURS, FLOAT, Leg, duration, share_of_memory, sharing
+from katazome.objective.sharing import ALONE, Partners
 from katazome.objective.tiles import halo
+from katazome.processes import from_first
 
 _WORK_BYTES = {torch.float32: 1750, torch.bfloat16: 1200, torch.float64: 3500}
 """Bytes for each pixel that is encoded or decoded at once; measured at 512 to 1024 px."""
@@ -48,11 +50,12 @@ class PassPlan:
     style_pixels: int
     tile: int | None
     memory: int
+    processes: int = 1
 
     def seconds(self) -> float:
         """See :class:`katazome.objective.plan.Plan`."""
         leg = self.legs[-1]
-        pixels = leg.height * leg.width
+        pixels = leg.height * leg.width / self.processes
         again = 1
         if self.tile is not None:
             pixels = int(pixels * (1 + 2 * halo([self.decoders[0].layer]) / self.tile) ** 2)
@@ -73,10 +76,11 @@ class PassPlan:
         leg = self.legs[-1]
         levels = f", {len(self.decoders)} levels" if len(self.decoders) > 1 else ""
         cut = f", tiles of {self.tile} px" if self.tile else ""
+        several, each = sharing(self.processes)
         precision = str(leg.dtype).removeprefix("torch.")
         line = (
             f"{leg.width} x {leg.height} px in one pass{levels}, {precision}{cut}, "
-            f"{describe(self.encoder.device)}: about {self.memory / 2**30:.1f} GiB"
+            f"{describe(self.encoder.device)}{several}: about {self.memory / 2**30:.1f} GiB{each}"
         )
         return line + (f" and {duration(seconds)}" if seconds is not None else "")
 
@@ -91,10 +95,19 @@ def _timed(run: Callable[[], object]) -> float:
 
 
 def choose_pass_tile(
-    height: int, width: int, layers: Sequence[str], dtype: torch.dtype, device: torch.device
+    height: int,
+    width: int,
+    layers: Sequence[str],
+    dtype: torch.dtype,
+    device: torch.device,
+    partners: Partners = ALONE,
 ) -> int | None:
-    """Return None when the whole picture fits in free memory, else the side of a core that does."""
-    room = _SHARE_OF_FREE * free_memory(device) - _held(height, width)
+    """Return None when the whole picture fits in free memory, else the side of a core that does.
+
+    Of several processes that share the picture, the first one's memory decides for all.
+    """
+    free = from_first(lambda: share_of_memory(device, partners))
+    room = _SHARE_OF_FREE * free - _held(height, width)
     if _WORK_BYTES[dtype] * height * width < min(room, _TILE_WORKSPACE * 2):
         return None
     for core in _CORES:
@@ -110,6 +123,7 @@ def foretell_pass(
     style_sizes: Sequence[tuple[int, int]],
     tile: int | None,
     parts: int,
+    processes: int = 1,
 ) -> PassPlan:
     """Return the plan of one pass over a picture of ``size`` that is made in so many ``parts``."""
     height, width = size
@@ -119,7 +133,9 @@ def foretell_pass(
     weights = sum(t.numel() for d in decoders for pair in d.weights.convs.values() for t in pair)
     memory = resident_memory() + _held(*size) + _WORK_BYTES[dtype] * worked + 8 * FLOAT * weights
     legs = [Leg(height, width, dtype, parts)]
-    return PassPlan(encoder, tuple(decoders), legs, sum(h * w for h, w in style_sizes), tile, memory)
+    return PassPlan(
+        encoder, tuple(decoders), legs, sum(h * w for h, w in style_sizes), tile, memory, processes
+    )
 
 
 def _held(height: int, width: int) -> int:
@@ -149,6 +165,8 @@ class NetworkPlan:
     legs: Sequence[Leg]
     tile: int | None = None
     """Side of a tile's core (px), for networks of which no place asks the whole picture."""
+    processes: int = 1
+    """How many share the tiles."""
 
     @property
     def memory(self) -> int:
@@ -164,14 +182,15 @@ class NetworkPlan:
         leg = self.legs[-1]
         picture = torch.rand(1, 3, _PROBE, _PROBE, device=self.network.device)
         made = _timed(partial(self.network, picture))
-        return _WARM_UP_SECONDS + made * leg.height * leg.width / _PROBE**2
+        return _WARM_UP_SECONDS + made * leg.height * leg.width / self.processes / _PROBE**2
 
     def sentence(self, seconds: float | None = None) -> str:
         """See :class:`katazome.objective.plan.Plan`."""
         leg = self.legs[-1]
         cut = f", tiles of {self.tile} px" if self.tile else ""
+        several, each = sharing(self.processes)
         line = (
             f"{leg.width} x {leg.height} px in one pass, {str(leg.dtype).removeprefix('torch.')}{cut}, "
-            f"{describe(self.network.device)}: about {self.memory / 2**30:.1f} GiB"
+            f"{describe(self.network.device)}{several}: about {self.memory / 2**30:.1f} GiB{each}"
         )
         return line + (f" and {duration(seconds)}" if seconds is not None else "")

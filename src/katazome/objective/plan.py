@@ -16,7 +16,9 @@ from torch import Tensor
 
 from katazome.device import describe, free_memory, resident_memory
 from katazome.networks.vgg import Encoder, deepest
-from katazome.objective.tiles import halo, tiles
+from katazome.objective.sharing import ALONE, FORWARD_SHARE, Partners, busiest
+from katazome.objective.tiles import halo
+from katazome.processes import from_first
 
 COLOURS = 3
 FLOAT = 4
@@ -32,9 +34,6 @@ _TILE_WORKSPACE = 1 << 30  # of a huge picture little else fits beside it in 6 G
 _CORES = (1536, 1024, 768, 512, 384, 256)
 _HISTORY_BUDGET = 5 << 28  # 1.25 GiB
 _FEWEST_PAIRS = 3
-_FORWARD_SHARE = 0.45
-"""Time of encoding without a graph, over that of a whole evaluation; measured."""
-
 _PROBE = 256
 WARM_UP_SECONDS = 1.5
 """Of a process's first piece of work."""
@@ -62,6 +61,10 @@ class Plan(Protocol):
         """Side of a tile's core, None for the whole picture at once."""
 
     @property
+    def processes(self) -> int:
+        """How many of the processes that share the picture have work at its final size."""
+
+    @property
     def memory(self) -> int:
         """Peak of the whole process."""
 
@@ -83,6 +86,14 @@ class DescentPlan:
     tile: int | None
     history: int
     memory: int
+    partners: Partners = ALONE
+
+    @property
+    def processes(self) -> int:
+        """See :class:`Plan`."""
+        last = self.legs[-1]
+        cut = len(self.partners.grid(last.height, last.width, self.taps, self.tile)) > 1
+        return self.partners.size if cut else 1
 
     def seconds(self) -> float:
         """See :class:`Plan`."""
@@ -98,14 +109,13 @@ class DescentPlan:
         total = 0.0
         for octave in range(self.octaves):
             height, width = leg.height >> octave, leg.width >> octave
-            grid = list(tiles(height, width, self.taps, self.tile))
-            encoded = sum((t.outer.bottom - t.outer.top) * (t.outer.right - t.outer.left) for t in grid)
-            total += encoded * (1 + _FORWARD_SHARE if len(grid) > 1 else 1)
+            grid = self.partners.grid(height, width, self.taps, self.tile)
+            total += busiest(grid, self.partners.size)
         return total
 
     def _targets(self, leg: Leg, speed: float) -> float:
         """Time to encode content and style once."""
-        return 2 * _FORWARD_SHARE * speed * self._pixels_worked(leg)
+        return 2 * FORWARD_SHARE * speed * self._pixels_worked(leg)
 
     def sentence(self, seconds: float | None = None) -> str:
         """Say size, scales, memory and, when given, time in one line."""
@@ -114,12 +124,18 @@ class DescentPlan:
         path = " > ".join(str(max(size)) for size in sizes)
         precision = " then ".join(dict.fromkeys(str(leg.dtype).removeprefix("torch.") for leg in self.legs))
         cut = f", tiles of {self.tile} px" if self.tile else ""
+        several, each = sharing(self.processes)
         line = (
             f"{last.width} x {last.height} px by way of {path}, "
             f"{sum(leg.evaluations for leg in self.legs)} iterations, {precision}{cut}, "
-            f"{describe(self.encoder.device)}: about {self.memory / 2**30:.1f} GiB"
+            f"{describe(self.encoder.device)}{several}: about {self.memory / 2**30:.1f} GiB{each}"
         )
         return line + (f" and {duration(seconds)}" if seconds is not None else "")
+
+
+def sharing(processes: int) -> tuple[str, str]:
+    """Say how many processes share the tiles, and that memory is that of each."""
+    return (f", {processes} processes", " each") if processes > 1 else ("", "")
 
 
 def duration(seconds: float) -> str:
@@ -151,10 +167,19 @@ def choose_history(height: int, width: int, wanted: int) -> int:
 
 
 def choose_tile(
-    height: int, width: int, taps: Sequence[str], dtype: torch.dtype, history: int, device: torch.device
+    height: int,
+    width: int,
+    taps: Sequence[str],
+    dtype: torch.dtype,
+    history: int,
+    device: torch.device,
+    partners: Partners = ALONE,
 ) -> int | None:
-    """Return None when the whole picture fits in free memory, else the side of a core that does."""
-    free = free_memory(device)
+    """Return None when the whole picture fits in free memory, else the side of a core that does.
+
+    Of several processes that share the picture, the first one's memory decides for all.
+    """
+    free = from_first(lambda: share_of_memory(device, partners))
     held = _held(height, width, history)
     if held + _WORK_BYTES[dtype] * height * width < _SHARE_OF_FREE * free:
         return None
@@ -165,6 +190,11 @@ def choose_tile(
     return _CORES[-1]
 
 
+def share_of_memory(device: torch.device, partners: Partners) -> int:
+    """Bytes that one of the processes can take now: a card is its own, main memory is all processes'."""
+    return free_memory(device) // (1 if device.type == "cuda" else partners.size)
+
+
 def foretell(
     encoder: Encoder,
     taps: Sequence[str],
@@ -173,16 +203,20 @@ def foretell(
     octaves: int,
     tile: int | None,
     history: int,
+    partners: Partners = ALONE,
 ) -> DescentPlan:
     """Return the plan of a descent over ``legs`` with ``history`` pictures of optimiser memory pairs."""
     peak = 0
     for leg in legs:
         core = tile if tile is not None and max(leg.height, leg.width) > tile else None
         area = leg.height * leg.width if core is None else (core + 2 * halo(taps)) ** 2
+        if partners.size > 1:
+            grid = partners.grid(leg.height, leg.width, taps, tile)
+            area = max((t.outer.bottom - t.outer.top) * (t.outer.right - t.outer.left) for t in grid)
         targets = 2 * leg.height * leg.width * _target_bytes(leg.dtype)
         peak = max(peak, _held(leg.height, leg.width, history) + _WORK_BYTES[leg.dtype] * area + targets)
     memory = resident_memory() + _weight_bytes(encoder, taps, legs) + peak
-    return DescentPlan(encoder, tuple(taps), tuple(legs), octaves, tile, history, memory)
+    return DescentPlan(encoder, tuple(taps), tuple(legs), octaves, tile, history, memory, partners)
 
 
 def _held(height: int, width: int, history: int) -> int:

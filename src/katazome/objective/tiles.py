@@ -82,18 +82,19 @@ def tiles(
     height: int,
     width: int,
     taps: Sequence[str],
-    core: int | None,
+    core: int | tuple[int, int] | None,
     wrap: tuple[bool, bool] = (False, False),
 ) -> Iterator[Tile]:
-    """Cut a picture of ``height`` x ``width`` px into tiles with cores of about ``core`` px.
+    """Cut a picture of ``height`` x ``width`` px into tiles with cores of about ``core`` px (height, width).
 
-    ``core`` None means one tile, the whole picture. ``wrap`` says along which axes the picture
-    is periodic: there the halo is taken from the other side.
+    ``core`` None means one tile, the whole picture; one number is for both sides. ``wrap`` says along which
+    axes the picture is periodic: there the halo is taken from the other side.
     """
     rim = halo(taps)
     stride = deepest(taps).stride if taps else 1
-    for (top, bottom), (outer_top, outer_bottom) in _cut(height, core, rim, stride, wrap[0]):
-        for (left, right), (outer_left, outer_right) in _cut(width, core, rim, stride, wrap[1]):
+    high, wide = core if isinstance(core, tuple) else (core, core)
+    for (top, bottom), (outer_top, outer_bottom) in _cut(height, high, rim, stride, wrap[0]):
+        for (left, right), (outer_left, outer_right) in _cut(width, wide, rim, stride, wrap[1]):
             yield Tile(
                 Window(top, bottom, left, right), Window(outer_top, outer_bottom, outer_left, outer_right)
             )

@@ -3,7 +3,8 @@
 (a) Tiles are encoded without a graph and every loss gathers its sums; (b) each loss gives its
 value and its derivative with respect to those sums, which are small; (c) tiles are encoded once
 more and that derivative is pulled back to pixels. With one tile, (a) and (c) are one pass.
-Value and gradient are those of the whole picture; only rounding differs.
+Value and gradient are those of the whole picture; only rounding differs. Several processes may share
+the tiles (:mod:`katazome.objective.sharing`).
 
 Idea of exact tiles: Galerne et al., "Scaling painting style transfer", EGSR 2024.
 """
@@ -20,7 +21,8 @@ from torch import Tensor
 from katazome.device import exact_dtype, trim_heap
 from katazome.losses.base import Features, Loss, PixelLoss, Sums, Window
 from katazome.networks.vgg import Encoder, tap
-from katazome.objective.tiles import Tile, halo, tiles
+from katazome.objective.sharing import ALONE, Partners
+from katazome.objective.tiles import Tile, halo
 from katazome.pictures.composite import composite
 
 
@@ -70,7 +72,7 @@ class Objective:
 
     ``shrink`` halves a picture for the next octave; ``on_pixels`` are losses that need no
     network; ``tile`` is the core's side (px) or None for the whole picture at once; ``held`` keeps
-    the picture as it is outside a region.
+    the picture as it is outside a region; ``partners`` share the tiles.
     """
 
     encoder: Encoder
@@ -79,9 +81,19 @@ class Objective:
     on_pixels: Sequence[PixelLoss] = ()
     tile: int | None = None
     held: Held | None = None
+    partners: Partners = ALONE
 
     def __call__(self, picture: Tensor) -> Evaluation:
-        """Evaluate at ``picture``; no graph is left behind."""
+        """Evaluate at ``picture``; no graph is left behind. The same in all processes that share it."""
+        found = self._evaluated(picture)
+        if self.partners.size == 1:
+            return found
+        total, *values = self.partners.told_by_first(torch.stack([found.total, *found.terms.values()]))
+        terms = dict(zip(found.terms, values, strict=True))
+        return Evaluation(total, terms, self.partners.told_by_first(found.gradient))
+
+    def _evaluated(self, picture: Tensor) -> Evaluation:
+        """Evaluate; of several processes, the first alone then has the whole gradient."""
         terms: dict[str, Tensor] = {}
         with torch.inference_mode(False), torch.enable_grad():
             # What was made under the caller's inference mode cannot be differentiated; a copy can.
@@ -117,66 +129,90 @@ class Objective:
         return Evaluation(total, terms, leaf.grad)
 
     def _octave(self, picture: Tensor, losses: Sequence[Loss]) -> tuple[dict[str, Tensor], Tensor]:
-        grid = list(self._tiles(picture, losses))
-        if len(grid) == 1:
-            leaf = picture.detach().requires_grad_()
-            shares = _shares(self.encoder, leaf, grid[0], losses)
-            values, pulls = _derivatives(losses, shares)
+        partners, taps = self.partners, tuple(dict.fromkeys(t for loss in losses for t in loss.taps))
+        grid = _grid(self.encoder, picture, taps, self.tile, partners)
+        own = partners.own(grid)
+        if len(own) == 1:
+            leaf = own[0].cut(picture).detach().requires_grad_()
+            shares = _shares(self.encoder, leaf, own[0], losses)
+            totals = [dict(share) for share in shares]
+            partners.add_up(grid, totals)
+            values, pulls = _derivatives(losses, totals)
             _pull(shares, pulls)
             assert leaf.grad is not None
-            return values, leaf.grad
+            if len(grid) == 1:
+                return values, leaf.grad
+            gradient = _nothing_of(picture)
+            own[0].add(gradient, leaf.grad)
+            partners.add_up_in_first(grid, gradient)
+            return values, gradient
         # Of a huge picture, what pictures leave between pieces of tiles, and tiles between pictures, would
         # be a third of all memory.
         trim_heap()
         with torch.no_grad():
-            totals = [dict[str, Tensor]() for _ in losses]
-            for tile in grid:
-                for total, share in zip(
-                    totals, _shares(self.encoder, tile.cut(picture), tile, losses), strict=True
-                ):
-                    add(total, share)
+            totals = partners.gathered(
+                grid, lambda tile: _shares(self.encoder, tile.cut(picture), tile, losses)
+            )
         values, pulls = _derivatives(losses, totals)
-        gradient = torch.zeros_like(picture)
-        for tile in grid:
+        gradient = _nothing_of(picture)
+        for tile in own:
             leaf = tile.cut(picture).detach().requires_grad_()
             _pull(_shares(self.encoder, leaf, tile, losses), pulls)
             assert leaf.grad is not None
             tile.add(gradient, leaf.grad)
+        partners.add_up_in_first(grid, gradient)
         trim_heap()
         return values, gradient
 
-    def _tiles(self, picture: Tensor, losses: Sequence[Loss]) -> Sequence[Tile]:
-        taps = tuple(dict.fromkeys(t for loss in losses for t in loss.taps))
-        return _grid(self.encoder, picture, taps, self.tile)
 
-
-def gather(encoder: Encoder, picture: Tensor, statistics: Statistics, tile: int | None = None) -> Sums:
+def gather(
+    encoder: Encoder,
+    picture: Tensor,
+    statistics: Statistics,
+    tile: int | None = None,
+    partners: Partners = ALONE,
+) -> Sums:
     """Gather the sums of ``statistics`` over a picture (1, 3, H, W), tile by tile, without a graph."""
-    total: Sums = {}
+
+    def share(t: Tile) -> list[Sums]:
+        features = _core_features(encoder, t.cut(picture), t, statistics.taps)
+        return [statistics.partial(features, t.core)]
+
     with torch.no_grad():
-        for t in _grid(encoder, picture, statistics.taps, tile):
-            features = _core_features(encoder, t.cut(picture), t, statistics.taps)
-            add(total, statistics.partial(features, t.core))
+        (total,) = partners.gathered(_grid(encoder, picture, statistics.taps, tile, partners), share)
     return total
 
 
 def feature_maps(
-    encoder: Encoder, picture: Tensor, taps: Sequence[str], tile: int | None = None
+    encoder: Encoder,
+    picture: Tensor,
+    taps: Sequence[str],
+    tile: int | None = None,
+    partners: Partners = ALONE,
 ) -> dict[str, Tensor]:
     """Return the whole feature maps (1, C, h, w) of a picture at ``taps``, encoded tile by tile."""
     names = [tap(t).name for t in taps]
-    maps: dict[str, Tensor] = {}
+    maps = {name: _unwritten(encoder, picture, name) for name in names}
+
+    def make(t: Tile) -> list[Tensor]:
+        found = _core_features(encoder, t.cut(picture), t, names)
+        return [found[name] for name in maps]
+
     with torch.no_grad():
-        for t in _grid(encoder, picture, names, tile):
-            for name, part in _core_features(encoder, t.cut(picture), t, names).items():
-                if name not in maps:
-                    stride = tap(name).stride
-                    size = (picture.shape[2] // stride, picture.shape[3] // stride)
-                    maps[name] = part.new_empty((part.shape[0], part.shape[1], *size)).to(
-                        memory_format=torch.channels_last
-                    )
-                t.core.cut(maps[name], name).copy_(part)
+        grid = _grid(encoder, picture, names, tile, partners)
+        for _ in partners.filled(grid, make, lambda t: [t.core.cut(m, name) for name, m in maps.items()]):
+            pass
     return maps
+
+
+def _unwritten(encoder: Encoder, picture: Tensor, name: str) -> Tensor:
+    size = (side // tap(name).stride for side in picture.shape[2:])
+    return torch.empty(
+        (picture.shape[0], encoder.channels(name), *size),
+        dtype=encoder.settings.dtype,
+        device=picture.device,
+        memory_format=torch.channels_last,
+    )
 
 
 def features_in(encoder: Encoder, picture: Tensor, name: str, window: Window) -> Tensor:
@@ -197,10 +233,17 @@ def features_in(encoder: Encoder, picture: Tensor, name: str, window: Window) ->
         return tile.core_of(encoder(tile.cut(picture), [name])[name], name)
 
 
-def _grid(encoder: Encoder, picture: Tensor, taps: Sequence[str], tile: int | None) -> list[Tile]:
+def _grid(
+    encoder: Encoder, picture: Tensor, taps: Sequence[str], tile: int | None, partners: Partners
+) -> Sequence[Tile]:
     rows, columns = encoder.settings.padding
     wrap = (rows == "circular", columns == "circular")
-    return list(tiles(picture.shape[2], picture.shape[3], taps, tile, wrap))
+    return partners.grid(picture.shape[2], picture.shape[3], taps, tile, wrap)
+
+
+def _nothing_of(picture: Tensor) -> Tensor:
+    """A gradient to add tiles' to, in an order that processes can add up."""
+    return torch.zeros_like(picture, memory_format=torch.contiguous_format)
 
 
 def _core_features(encoder: Encoder, picture: Tensor, tile: Tile, taps: Sequence[str]) -> Features:
@@ -211,12 +254,6 @@ def _shares(encoder: Encoder, picture: Tensor, tile: Tile, losses: Sequence[Loss
     taps = tuple(dict.fromkeys(t for loss in losses for t in loss.taps))
     features = _core_features(encoder, picture, tile, taps)
     return [loss.partial(features, tile.core) for loss in losses]
-
-
-def add(total: Sums, share: Mapping[str, Tensor]) -> None:
-    """Add a window's share to the total, name by name."""
-    for name, value in share.items():
-        total[name] = total[name] + value if name in total else value
 
 
 def _derivatives(

@@ -1,4 +1,4 @@
-"""Several processes that train one network, each on its part of every batch, as torchrun starts them.
+"""Several processes (:mod:`katazome.processes`) that train one network, each on its part of every batch.
 
 All of them draw the same step from the same generator, and each takes its part of the batch (:func:`part`).
 After the backward pass gradients and terms are averaged over the processes, in one sum of one vector. What
@@ -13,54 +13,15 @@ nothing.
 
 from __future__ import annotations
 
-import atexit
-import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from katazome.device import resolve_device
-from katazome.errors import KatazomeError, OptionError
-
-Made = TypeVar("Made")
-
-
-def join(name: str) -> torch.device:
-    """Join the other processes, where torchrun started several, and return this one's device.
-
-    ``name`` is as for :func:`katazome.device.resolve_device`; a plain ``cuda`` is a card for each process.
-
-    Raises :class:`OptionError` when there is no such device.
-    """
-    device = resolve_device(name)
-    if not dist.is_available() or not dist.is_torchelastic_launched():
-        return device
-    if device.type == "cuda" and name in ("auto", "cuda"):
-        device = resolve_device(f"cuda:{os.environ['LOCAL_RANK']}")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
-        atexit.register(dist.destroy_process_group)
-    return device
-
-
-def size() -> int:
-    """Return how many processes train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def rank() -> int:
-    """Return which of them this one is, from 0."""
-    return dist.get_rank() if size() > 1 else 0
-
-
-def leads() -> bool:
-    """Whether this process is the one that writes files and speaks."""
-    return rank() == 0
+from katazome.errors import OptionError
+from katazome.processes import rank, size
 
 
 def part(count: int) -> slice:
@@ -107,36 +68,3 @@ def average(tensors: Sequence[Tensor]) -> None:
     parts = torch.split(total / size(), [tensor.numel() for tensor in tensors])
     for tensor, mean in zip(tensors, parts, strict=True):
         tensor.copy_(mean.view_as(tensor))
-
-
-def follow_first(tensors: Iterable[Tensor]) -> None:
-    """Set tensors, in place, to those of the first process."""
-    if size() > 1:
-        for tensor in tensors:
-            dist.broadcast(tensor, 0)
-
-
-def in_any(flag: bool) -> bool:
-    """Whether ``flag`` is set in any process."""
-    if size() == 1:
-        return flag
-    told = torch.tensor(int(flag))
-    dist.all_reduce(told, dist.ReduceOp.MAX)
-    return bool(told)
-
-
-def from_first(make: Callable[[], Made]) -> Made:
-    """Return, or raise, in all processes what ``make`` does in the first; elsewhere it is not called."""
-    if size() == 1:
-        return make()
-    held: list[Any] = [None]
-    if leads():
-        try:
-            held = [make()]
-        except KatazomeError as error:
-            held = [error]
-    dist.broadcast_object_list(held, 0, device=torch.device("cpu"))
-    if isinstance(held[0], KatazomeError):
-        raise held[0]
-    found: Made = held[0]
-    return found

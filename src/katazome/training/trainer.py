@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from katazome import processes
 from katazome.device import generator
 from katazome.errors import MethodError, OptionError
 from katazome.options import Options, option
@@ -167,7 +168,7 @@ def train(
     if resume is not None:
         _restore(lesson.module, optimiser, resume)
         done, before = resume.done, resume.seconds
-    distributed.follow_first(lesson.module.state_dict().values())
+    processes.follow_first(lesson.module.state_dict().values())
     average = Average(lesson.module, options.averaging, resume.average if resume else {})
     began = time.perf_counter()
 
@@ -234,7 +235,7 @@ def _broken(
             if not term.requires_grad:
                 continue
             found = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
-            if distributed.in_any(not all(bool(g.isfinite().all()) for g in found if g is not None)):
+            if processes.in_any(not all(bool(g.isfinite().all()) for g in found if g is not None)):
                 names.append(name)
     return f"the gradient of {' and '.join(names) or 'all terms together'} is not finite, or too long"
 
