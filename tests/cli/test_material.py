@@ -134,7 +134,7 @@ def test_a_material_once_more(looks: Path, katazome: Katazome, capsys: pytest.Ca
     assert katazome("material", "cloth.png", *by_model, *QUICK, "--overwrite") == 0
     given = ("replay", "out.png", "cloth.png", "--style", look, "-o", "b.png")
     assert katazome(*given) == 2
-    assert "asks a model for materials; give its file by --model" in capsys.readouterr().err
+    assert "the recipe was made by a model; give its file by --model" in capsys.readouterr().err
     assert katazome(*given, "--model", "m.safetensors") == 0
     assert "all as in the recipe" in capsys.readouterr().err
     assert Path("b.png").read_bytes() == Path("out.png").read_bytes()
