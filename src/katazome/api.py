@@ -152,13 +152,11 @@ class Session:
         one pass). ``direction`` is for the method ``attribute``, which takes no styles.
         """
         chosen = get_method(method)
+        check_preview(preview)
         content, seen = (content.source, content.seen) if isinstance(content, Photograph) else (content, None)
-        start: PictureLike | None = None
+        start = None if isinstance(init, str) and init in STARTS else init
         if init is not None:
-            if isinstance(init, str) and init in STARTS:
-                options["init"] = init
-            else:
-                options["init"], start = "file", init
+            options["init"] = init if start is None else "file"
         from_ = options.get("from_")
         if isinstance(from_, str) and from_:  # what else it may be the options themselves will say
             options["where"] = place_of(from_, options.get("where"))
@@ -172,7 +170,8 @@ class Session:
         if not chosen.styled:
             assert content is not None
             if styles:
-                raise OptionError(f"{method} takes no style picture: its model has learnt one; leave it out")
+                why = ": its model has learnt one" if chosen.learnt else ""
+                raise OptionError(f"{method} takes no style picture{why}; leave it out")
             if not chosen.learnt:
                 inputs = replace(read_canvas(read(content), asked), direction=direction)
                 return self.lay_out(chosen, resolved, inputs)
@@ -181,7 +180,6 @@ class Session:
             own = chosen.where(resolved, self._engine)
             inputs = read_inputs(content, styles, start, resolved, asked, own)
             inputs = replace(inputs, segmenter=segmenter, network=network, seen=seen)
-        check_preview(preview)
         if preview == "small":
             resolved = replace(resolved, size=preview_size(inputs, resolved))
         elif preview == "instant":

@@ -219,7 +219,7 @@ def test_what_is_no_network(tmp_path: Path) -> None:
 def test_by_name_or_file(tmp_path: Path) -> None:
     tiny_feedforward().write(tmp_path / "m.safetensors")
     assert SHELF.opened(str(tmp_path / "m.safetensors")).name == "feedforward"
-    with pytest.raises(GivenWeightsError, match="neither a file, nor one that comes with the program"):
+    with pytest.raises(GivenWeightsError, match="neither a file nor one that comes with the program"):
         SHELF.opened("waves")
     for name in SHELF.names():
         weights = SHELF.opened(name)

@@ -80,7 +80,7 @@ class Shelf(Generic[Model]):
         if not Path(model).exists():
             known = ", ".join(self.names())
             raise GivenWeightsError(
-                f"there is no {self.kind.what} {model}{nearest(model, self.names())}: neither a file, nor "
-                f"one that comes with the program ({known}); make one with `{self.kind.command}`"
+                f"there is no {self.kind.what} {model}, neither a file nor one that comes with the program "
+                f"({known}){nearest(model, self.names())}; make one with `{self.kind.command}`"
             )
         return self.read(Path(model))
