@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from katazome.cli import training
 from katazome.networks.segmenter import open_segmenter
-from katazome.training.trainer import TrainingStep, train
 from tests.cli.conftest import files
+from tests.cli.learning import interrupted, same
 from tests.materials import coloured, draw_classes
 from tests.tiny import tiny_vgg
 
@@ -67,28 +64,19 @@ def test_a_model_and_its_regions(
 
 
 def test_it_goes_on_where_it_was(
-    classes: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    classes: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ("train", "segmenter", "--images", classes, *QUICK)
     assert katazome(*given, "-o", "whole.safetensors") == 0
 
-    def ended(*arguments: Any) -> Iterator[TrainingStep]:
-        for step in train(*arguments):
-            yield step
-            if step.index == 17:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "train", ended)
-    assert katazome(*given, "-o", "m.safetensors", "--save-every", "0") == 130
-    assert {"m.safetensors.checkpoint", "m.safetensors.csv"} <= set(files())
-    monkeypatch.setattr(training, "train", train)
+    interrupted(katazome, given, "m.safetensors", at=17)
+    assert "m.safetensors.csv" in files()
     capsys.readouterr()
     assert katazome(*given, "--seed", "4", "-o", "m.safetensors") == 2
     assert "is where other training stands (its options differ)" in capsys.readouterr().err
     assert katazome(*given, "-o", "m.safetensors") == 0
     assert "going on after step 16 of 40" in capsys.readouterr().err
-    one, other = (open_segmenter(Path(f"{n}.safetensors"), tiny_vgg()).head for n in ("whole", "m"))
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert same("whole.safetensors", "m.safetensors")
     assert "m.safetensors.checkpoint" not in files()
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -19,6 +18,7 @@ from katazome.cli import training
 from katazome.networks.decoders import open_decoder
 from katazome.training.trainer import TrainingStep, train
 from tests.cli.conftest import environment, files, ran, several
+from tests.cli.learning import interrupted, same, scribbles
 
 Katazome = Callable[..., int]
 QUICK = ("--level", "2", "--side", "32", "--batch", "4", "--steps", "60", "--learning-rate", "0.005")
@@ -27,14 +27,7 @@ QUICK = ("--level", "2", "--side", "32", "--batch", "4", "--steps", "60", "--lea
 @pytest.fixture
 def photos(folder: Path) -> Path:
     """Eleven pictures, one of them in colours and stripes below a folder, and one that is none."""
-    inside = folder / "in" / "more"
-    inside.mkdir(parents=True)
-    draw = np.random.default_rng(0)
-    for number in range(11):
-        coarse = draw.integers(0, 255, (6, 7, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((60, 50)).save(inside / f"{number}.png")
-    (inside / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    return folder / "in"
+    return scribbles(folder, 11, (60, 50))
 
 
 def test_a_decoder_and_its_use(photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,30 +62,18 @@ def test_a_decoder_and_its_use(photos: Path, katazome: Katazome, capsys: pytest.
 
 
 def test_it_goes_on_where_it_was(
-    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ("train", "decoder", "--images", photos, *QUICK)
     assert katazome(*given, "-o", "whole.safetensors") == 0
 
-    def ended(*arguments: Any) -> Iterator[TrainingStep]:
-        for step in train(*arguments):
-            yield step
-            if step.index == 17:
-                raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "train", ended)
-        assert katazome(*given, "-o", "d.safetensors", "--save-every", "0") == 130
-    assert "d.safetensors.checkpoint" in files()
+    interrupted(katazome, given, "d.safetensors", at=17)
     capsys.readouterr()
     assert katazome(*given, "-o", "d.safetensors", "--seed", "4") == 2
     assert "is where other training stands (its options differ)" in capsys.readouterr().err
     assert katazome(*given, "-o", "d.safetensors") == 0
     assert "going on after step 16 of 60" in capsys.readouterr().err
-    whole, parts = (open_decoder(Path(f"{name}.safetensors")) for name in ("whole", "d"))
-    for name, pair in whole.convs.items():
-        for one, other in zip(pair, parts.convs[name], strict=True):
-            assert torch.equal(one, other)
+    assert same("whole.safetensors", "d.safetensors")
 
 
 def test_a_loss_that_is_not_finite(

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import katazome as package
-from katazome.cli import training
 from katazome.networks import onnx_export
 from katazome.networks.feedforward import SHELF
-from katazome.training.trainer import TrainingStep, train
 from tests.cli.conftest import files, ran
+from tests.cli.learning import interrupted, same, scribbles
 from tests.tiny import tiny_decoders, tiny_feedforward
 
 Katazome = Callable[..., int]
@@ -33,14 +29,7 @@ TRAIN = (*AT_RATE, "0.01")
 @pytest.fixture
 def photos(folder: Path) -> Path:
     """Seven pictures, one of them none."""
-    inside = folder / "in" / "more"
-    inside.mkdir(parents=True)
-    draw = np.random.default_rng(0)
-    for number in range(6):
-        coarse = draw.integers(0, 255, (6, 7, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((110, 100)).save(inside / f"{number}.png")
-    (inside / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    return folder / "in"
+    return scribbles(folder, 6, (110, 100))
 
 
 def test_trained_used_and_exported_as_a_process(photos: Path) -> None:
@@ -73,27 +62,16 @@ def test_trained_used_and_exported_as_a_process(photos: Path) -> None:
 
 
 def test_it_goes_on_where_it_was(
-    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert katazome(*TRAIN, "-o", "whole.safetensors") == 0
 
-    def ended(*arguments: Any) -> Iterator[TrainingStep]:
-        for step in train(*arguments):
-            yield step
-            if step.index == 9:
-                raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "train", ended)
-        assert katazome(*TRAIN, "-o", "m.safetensors", "--save-every", "0") == 130
-    assert "m.safetensors.checkpoint" in files()
+    interrupted(katazome, TRAIN, "m.safetensors", at=9)
     sheets = [name for name in files() if name.startswith("m.safetensors.samples-")]
     assert sheets == [f"m.safetensors.samples-{n:06}.png" for n in (2, 4, 6, 8)]
     assert katazome(*TRAIN, "-o", "m.safetensors") == 0
     assert "going on after step 8 of 24" in capsys.readouterr().err
-    whole, parts = (SHELF.read(Path(f"{name}.safetensors")) for name in ("whole", "m"))
-    for name, tensor in whole.tensors.items():
-        assert torch.equal(tensor, parts.tensors[name])
+    assert same("whole.safetensors", "m.safetensors")
 
 
 def test_a_loss_that_is_no_number(

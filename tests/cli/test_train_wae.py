@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 
-from katazome.cli import training
 from katazome.networks.wae_model import SHELF
 from katazome.pictures.read import read
-from katazome.training.trainer import TrainingStep, train
 from tests.cli.conftest import files
+from tests.cli.learning import interrupted, same, scribbles
 
 Katazome = Callable[..., int]
 QUICK = ("--resolution", "32", "--batch", "6", "--steps", "24", "--style-size", "6", "--content-size", "4")
@@ -26,14 +21,7 @@ SPATIAL = ("--spatial", "--regime", "swap")
 @pytest.fixture
 def photos(folder: Path) -> Path:
     """Forty pictures below a folder, and one that is none."""
-    inside = folder / "in" / "more"
-    inside.mkdir(parents=True)
-    draw = np.random.default_rng(0)
-    for number in range(40):
-        coarse = draw.integers(0, 255, (6, 7, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((60, 50)).save(inside / f"{number}.png")
-    (inside / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    return folder / "in"
+    return scribbles(folder, 40, (60, 50))
 
 
 def test_an_autoencoder_its_use_and_its_study(
@@ -82,27 +70,16 @@ def test_a_vector_has_one_size(photos: Path, katazome: Katazome, capsys: pytest.
 
 
 def test_it_goes_on_where_it_was(
-    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    photos: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ("train", "wae", "--images", photos, *QUICK, *SPATIAL, "--averaging", "0.9")
     assert katazome(*given, "-o", "whole.safetensors") == 0
 
-    def ended(*arguments: Any) -> Iterator[TrainingStep]:
-        for step in train(*arguments):
-            yield step
-            if step.index == 9:
-                raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "train", ended)
-        assert katazome(*given, "-o", "w.safetensors", "--save-every", "0") == 130
-    assert "w.safetensors.checkpoint" in files()
+    interrupted(katazome, given, "w.safetensors", at=9)
     capsys.readouterr()
     assert katazome(*given, "-o", "w.safetensors") == 0
     assert "going on after step 8 of 24" in capsys.readouterr().err
-    whole, parts = (SHELF.read(Path(f"{name}.safetensors")) for name in ("whole", "w"))
-    for name, tensor in whole.tensors.items():
-        assert torch.equal(tensor, parts.tensors[name]), name
+    assert same("whole.safetensors", "w.safetensors")
 
 
 @pytest.mark.parametrize(

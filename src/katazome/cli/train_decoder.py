@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import tell
-from katazome.cli.training import PictureSettings, digest, model_path, state_path, tell_skipped, trained
+from katazome.cli.training import PictureSettings, digest, keep, model_path, tell_skipped, trained
 from katazome.collections.folders import find
 from katazome.device import keep_heap
 from katazome.networks.vgg import Encoder
@@ -47,15 +46,8 @@ def _decoder(**given: object) -> int:
         return 0
     losses = lesson.measure(held.middles(_MEASURED))
     tell_skipped({**squares.skipped, **held.skipped}, quiet=quiet)
-    facts = {
-        "data": dict(Counter(source.folder.name for source in (*learn, *asked))),
-        "terms": settings.terms,
-        "limits": settings.limits,
-        "seconds": round(seconds),
-        "losses": {name: round(value, 4) for name, value in losses.items()},
-    }
-    made(lesson, encoder, options, facts).write(path)
-    state_path(path).unlink(missing_ok=True)
+    facts = settings.said((*learn, *asked), seconds, losses)
+    keep(made(lesson, encoder, options, facts), path)
     tell(
         f"{path}: {options.layer} from {len(learn)} pictures, after {duration(time.perf_counter() - began)}; "
         f"on pictures held out the pixels are off by {losses['pixels']:.3f} (RMS of 0..1), "

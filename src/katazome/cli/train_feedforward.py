@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass, replace
 
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import tell
-from katazome.cli.training import PictureSettings, digest, model_path, state_path, tell_skipped, trained
+from katazome.cli.training import PictureSettings, digest, keep, model_path, tell_skipped, trained
 from katazome.collections.folders import find
 from katazome.device import keep_heap
 from katazome.errors import OptionError, PictureError
@@ -82,14 +81,9 @@ def _feedforward(**given: object) -> int:
     facts = {
         "what": f"Network for one style, {style.name}",
         "style": {"name": style.name, "sha256": style.sha256, "terms": settings.style_terms},
-        "data": dict(Counter(source.folder.name for source in (*learn, *asked))),
-        "terms": settings.terms,
-        "limits": settings.limits,
-        "seconds": round(seconds),
-        "losses": {name: round(value, 4) for name, value in losses.items()},
+        **settings.said((*learn, *asked), seconds, losses),
     }
-    made(lesson, encoder, options, facts).write(path)
-    state_path(path).unlink(missing_ok=True)
+    keep(made(lesson, encoder, options, facts), path)
     tell(
         f"{path}: the style of {style.name} from {len(learn)} pictures, after "
         f"{duration(time.perf_counter() - began)}; on pictures held out the content is off by "

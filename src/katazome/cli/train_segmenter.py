@@ -11,7 +11,7 @@ from typing import Any
 from katazome.cli import declare
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.show import counted, tell
-from katazome.cli.training import TrainSettings, model_path, state_path, tell_skipped, trained
+from katazome.cli.training import TrainSettings, keep, model_path, tell_skipped, trained
 from katazome.collections.cache import Features, known
 from katazome.collections.folders import classes_in
 from katazome.device import keep_heap
@@ -85,8 +85,7 @@ def _segmenter(**given: Any) -> int:
     result = ask(lesson.module, seen.only(ask_at), asked.labels, len(classes))
     facts = {"classes": tuple(classes), "data": _counts(learn, asked, list(classes)), "terms": settings.terms}
     found = made(lesson, encoder, options, facts, result)
-    found.write(model)
-    state_path(model).unlink(missing_ok=True)
+    keep(found, model)
     tell(_table(found), quiet=quiet)
     took = duration(time.perf_counter() - began)
     tell(f"{model}: {len(classes)} classes from {len(learn.sources)} pictures, after {took}", quiet=quiet)

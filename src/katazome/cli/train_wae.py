@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,8 +12,8 @@ from katazome.cli.show import counted, tell
 from katazome.cli.training import (
     PictureSettings,
     digest,
+    keep,
     model_path,
-    state_path,
     tell_skipped,
     trained,
 )
@@ -85,14 +84,9 @@ def _wae(**given: object) -> int:
     facts = replace(
         facts,
         what=f"Autoencoder of style and content, {kind}, regime {options.regime}",
-        data=dict(Counter(source.folder.name for source in seen.sources)),
-        terms=settings.terms,
-        limits=settings.limits,
-        seconds=round(seconds),
-        losses=losses,
+        **settings.said(seen.sources, seconds, losses),
     )
-    WAEWeights(name=path.stem, sha256="", facts=facts, tensors=net.cpu().state_dict()).write(path)
-    state_path(path).unlink(missing_ok=True)
+    keep(WAEWeights(name=path.stem, sha256="", facts=facts, tensors=net.cpu().state_dict()), path)
     tell(
         f"{path}: {net.parameter_count() / 1e6:.1f} million parameters from {len(learnt)} pictures, after "
         f"{duration(time.perf_counter() - began)}; on pictures held out the pixels are off by "

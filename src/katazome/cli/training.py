@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from katazome.cli.drive import Interrupt
 from katazome.cli.settings import WithNetwork
@@ -78,6 +79,16 @@ class PictureSettings(TrainSettings):
         if not self.images:
             raise OptionError("no pictures were named; give a folder of them by --images DIR")
         return [Path(folder) for folder in self.images]
+
+    def said(self, sources: Iterable[Source], seconds: float, losses: Mapping[str, float]) -> dict[str, Any]:
+        """Return what every card says of how its model came about."""
+        return {
+            "data": dict(Counter(source.folder.name for source in sources)),
+            "terms": self.terms,
+            "limits": self.limits,
+            "seconds": round(seconds),
+            "losses": {name: round(value, 4) for name, value in losses.items()},
+        }
 
 
 def trained(
@@ -204,6 +215,19 @@ def model_path(output: str | None, *, overwrite: bool) -> Path:
     if model.exists() and not overwrite:
         raise OutputError(f"'{model}' is there already; choose another name, or --overwrite to replace it")
     return model
+
+
+class Model(Protocol):
+    """What was learnt."""
+
+    def write(self, path: Path) -> None:
+        """Write it; :class:`OutputError` when it cannot be."""
+
+
+def keep(model: Model, path: Path) -> None:
+    """Write a model that is finished; its checkpoint has served."""
+    model.write(path)
+    state_path(path).unlink(missing_ok=True)
 
 
 def state_path(model: Path) -> Path:
