@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from katazome.device import resolve_device
 from katazome.errors import KatazomeError, MethodError, OptionError, OutputError, PictureError
 from katazome.jobs.batch import BOOKS, Order, check_case
 from katazome.jobs.cluster import RAY, on_ray
+from katazome.jobs.crew import Outcome, in_processes, in_turn
 from katazome.jobs.inputs import STARTS, hash_of
-from katazome.jobs.local import RECORDS, Outcome, Painter, in_processes, in_turn
+from katazome.jobs.local import RECORDS, Painter
 from katazome.jobs.manifest import Case, Manifest
 from katazome.jobs.replay import Replay
 from katazome.jobs.summary import write_sheet, write_table
@@ -131,7 +133,8 @@ def _outcomes(
 ) -> Iterator[Outcome]:
     """Do the cases here, in processes, or on a cluster."""
     if settings.on:
-        return on_ray(painter, missing, stopped, settings.on.partition(":")[2])
+        known = replace(painter, folder=painter.folder.resolve())
+        return on_ray(known, missing, stopped, settings.on.partition(":")[2])
     if settings.workers > 1:
         return in_processes(painter, missing, stopped, settings.workers)
     return in_turn(painter, missing, stopped)
