@@ -108,7 +108,7 @@ def in_processes(
                 if tries[case.name] < _TRIES:
                     waiting.append(case)
                 else:
-                    yield Outcome(case, failed=f"the process that made it died {_TRIES} times{hand.why()}")
+                    yield Outcome(case, failed=f"the process that did it died {_TRIES} times{hand.why()}")
                 if waiting:
                     hire()
     finally:
