@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -128,3 +129,19 @@ def test_a_rank_whose_node_is_killed(cluster: Any) -> None:
     assert process.returncode == 0, told
     assert b"rank: 320 pictures, 8 filters of relu2_1" in told
     assert equal(Rank.open("rank"), Rank.open("once"))
+
+
+@has_ray
+@pytest.mark.slow
+def test_a_study_on_a_cluster(cluster: Any) -> None:
+    asked = f"squares(1, 2, 3, output='report', on='ray:{cluster.address}', threads=1)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"from tests.studying import squares; {asked}"],
+        capture_output=True,
+        timeout=120,
+        env=environment(),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"1 4 9\n"
+    assert b"cases: 3 of 3" in done.stderr
+    assert b"tried here" not in done.stderr

@@ -116,7 +116,7 @@ def _ranked(work: Pass, settings: RankSettings, interrupt: Interrupt, count: Cou
         return ""
     ranker, failed = Ranker(work), ""
     cases, total = ranker.cases(threads), len(work.folder.pictures)
-    done = total - sum(len(part) for part in work.missing())
+    done = total - sum(case.values["stop"] - case.values["first"] for case in cases)
     count(done, total)
     for outcome in outcomes(ranker, cases, lambda: interrupt.asked, settings):
         if outcome.hopeless:
