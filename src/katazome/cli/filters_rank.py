@@ -83,7 +83,7 @@ def _rank(**given: Any) -> int:
         found = Rank.open(settings.output)
         _tell_skipped(found, count)
         total = len(found.pictures) + len(found.skipped) + found.waiting
-        if failed:
+        if failed and found.waiting:
             raise MethodError(
                 f"{found.waiting} of {total} pictures are still to be ranked: {failed}; "
                 "the same command tries them again"

@@ -1,8 +1,8 @@
 """Cases done by a Ray cluster: Ray as it is, which schedules them and tries them again when a worker dies.
 
 All machines see the results' folder, and the inputs, under the same path, and have this package. Each worker
-writes its results as :mod:`katazome.jobs.crew` has it, whole or not at all. What is written is not done
-twice: a case tried again that finds its own result there takes it.
+writes its results as :mod:`katazome.jobs.crew` has it, whole or not at all. A case tried again that finds its
+own result there takes it, or writes the same once more.
 """
 
 from __future__ import annotations
