@@ -49,13 +49,13 @@ def recorded(
         pictures=tuple(Source(Path("/nowhere"), name) for name in names),
     )
     made.create()
-    for number, start in enumerate(range(0, len(maxima), shard)):
+    for start in range(0, len(maxima), shard):
         rows = slice(start, start + shard)
         tensors = {f"{layer}.maxima": maxima[rows].float(), f"{layer}.places": places(maxima[rows])}
         if mask is not None and overlap is not None:
             tensors |= {"mask": mask[rows].float(), f"{layer}.overlap": overlap[rows].float()}
         tensors = {name: t.contiguous() for name, t in tensors.items()}
-        made.write(number, start, range(start, min(start + shard, len(maxima))), tensors, [])
+        made.write(start, range(start, min(start + shard, len(maxima))), tensors, [])
     return Rank.open(folder)
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from katazome.cli.main import main
 from tests.tiny import tiny_vgg
 
 ROOT = Path(__file__).parents[2]
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +90,15 @@ def ran(
     return subprocess.run(
         program(*arguments, tiny=tiny), input=given, capture_output=True, timeout=120, env=environment(**env)
     )
+
+
+def children(parent: int) -> list[int]:
+    """The processes that serve, but for multiprocessing's own helper."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found += (
+                    [int(stat.parent.name)] if b"spawn_main" in stat.with_name("cmdline").read_bytes() else []
+                )
+    return found

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from katazome.errors import OutputError
 from katazome.jobs import local
 from katazome.pictures.write import write
 from katazome.recipe import open_recipe
-from tests.cli.conftest import environment, program, ran
+from tests.cli.conftest import children, environment, needs_proc, program, ran
 
 Katazome = Callable[..., int]
 QUICK = ("--size", "64", "--iterations", "2", "--precision", "float32", "--quiet")
@@ -270,20 +269,8 @@ def test_an_interrupted_run_goes_on_in_the_middle_of_a_picture(many: Path) -> No
     assert made() == {p.name: p.read_bytes() for p in Path("whole").glob("*.png")}
 
 
-def children(parent: int) -> list[int]:
-    """The processes that serve, but for multiprocessing's own helper."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
-                found += (
-                    [int(stat.parent.name)] if b"spawn_main" in stat.with_name("cmdline").read_bytes() else []
-                )
-    return found
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@needs_proc
 def test_workers_one_of_which_is_killed(many: Path) -> None:
     """Nothing is lost, nothing is done twice, and the pixels are those of one process."""
     given = ["batch", "photos", "--style", "looks", "-o", "out", *LONG, "60", "--threads", "1"]

@@ -1,9 +1,10 @@
-"""Many pictures on a Ray cluster of two nodes, one of which is killed; runs where Ray is installed."""
+"""Work on a Ray cluster of two nodes, one of which is killed; runs where Ray is installed."""
 
 from __future__ import annotations
 
 import importlib.util
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from katazome.filters.record import Rank
 from tests.cli.conftest import environment, program, ran
+from tests.filters import equal
 
 GIVEN = ("batch", "photos", "--style", "painting.jpg", "-o", "out", "--size", "64", "--precision", "float32")
 LONG = (*GIVEN, "--iterations", "60", "--threads", "1", "--quiet")
@@ -100,3 +103,45 @@ def test_a_node_is_killed(cluster: Any) -> None:
     assert len(made()) == 8
     assert made() == {p.name: p.read_bytes() for p in Path("alone").glob("*.png")}
     assert set(records.values()) == {1}
+
+
+@has_ray
+@pytest.mark.slow
+def test_a_rank_whose_node_is_killed(cluster: Any) -> None:
+    """Every picture is ranked, and every bit is that of one process."""
+    second = cluster.add_node(num_cpus=1, object_store_memory=200 << 20)
+    cluster.wait_for_nodes()
+    for number in range(8, 320):
+        Path(f"photos/p{number}.png").hardlink_to(f"photos/p{number % 8}.png")
+    what = ("--layers", "relu2_1", "--side", "128", "--precision", "float32", "--threads", "1")
+    given = ("filters", "rank", "--images", "photos", *what, "-o")
+    assert ran(*given, "once", tiny=True).returncode == 0
+    with subprocess.Popen(
+        program(*given, "rank", "--on", f"ray:{cluster.address}", tiny=True),
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        until = time.monotonic() + 100
+        while not list(Path("rank").glob("shard-*")) and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        cluster.remove_node(second, allow_graceful=False)
+        _, told = process.communicate(timeout=100)
+    assert process.returncode == 0, told
+    assert b"rank: 320 pictures, 8 filters of relu2_1" in told
+    assert equal(Rank.open("rank"), Rank.open("once"))
+
+
+@has_ray
+@pytest.mark.slow
+def test_a_study_on_a_cluster(cluster: Any) -> None:
+    asked = f"squares(1, 2, 3, output='report', on='ray:{cluster.address}', threads=1)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"from tests.studying import squares; {asked}"],
+        capture_output=True,
+        timeout=120,
+        env=environment(),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"1 4 9\n"
+    assert b"cases: 3 of 3" in done.stderr
+    assert b"tried here" not in done.stderr

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from katazome.cli import filters_select
+from katazome.cli import filters_rank, filters_select
 from katazome.filters.labels import Thing
 from katazome.filters.rank import rank
 from katazome.filters.record import Rank
 from katazome.filters.select import Selection
-from tests.cli.conftest import environment, program, ran
-from tests.filters import draw
+from katazome.jobs import ranking
+from katazome.jobs.crew import Outcome, attempt
+from katazome.jobs.manifest import Case
+from katazome.jobs.ranking import Ranker
+from tests.cli.conftest import children, environment, needs_proc, program, ran
+from tests.filters import draw, equal
 from tests.tiny import tiny_vgg
 
 Katazome = Callable[..., int]
@@ -250,11 +255,15 @@ def begun(*arguments: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(program(*arguments, tiny=True), stderr=subprocess.PIPE, env=environment())
 
 
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+def shards(rank: Path) -> int:
+    return len(list(rank.glob("shard-*.safetensors")))
+
+
+def wait_for_shards(rank: Path, count: int, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + 60
-    while not path.exists() and process.poll() is None and time.monotonic() < until:
+    while shards(rank) < count and process.poll() is None and time.monotonic() < until:
         time.sleep(0.002)
-    assert path.exists()
+    assert shards(rank) >= count
 
 
 def test_killed_and_interrupted_it_goes_on(many: Path, tmp_path: Path) -> None:
@@ -262,13 +271,13 @@ def test_killed_and_interrupted_it_goes_on(many: Path, tmp_path: Path) -> None:
     settings = ("--layers", "relu2_1", "--precision", "float32", "--side", "128")
     given = ("filters", "rank", "--images", many, "-o", output, *settings)
     with begun(*given) as process:
-        wait_for(output / "shard-00000.safetensors", process)
+        wait_for_shards(output, 1, process)
         process.kill()
     assert process.returncode == -signal.SIGKILL
     kept = len(Rank.open(output).pictures)
     assert kept >= 256
     with begun(*given) as process:
-        wait_for(output / f"shard-{len(Rank.open(output).shards):05d}.safetensors", process)
+        wait_for_shards(output, shards(output) + 1, process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     if process.returncode == 130:  # else it was quicker than the signal
@@ -283,3 +292,83 @@ def test_killed_and_interrupted_it_goes_on(many: Path, tmp_path: Path) -> None:
     once = Rank.open(tmp_path / "once")
     assert whole.pictures == once.pictures
     torch.testing.assert_close(whole.maxima("relu2_1"), once.maxima("relu2_1"), rtol=1e-5, atol=1e-6)
+
+
+BY_WORKERS = ("--layers", "relu2_1", "--precision", "float32", "--side", "128", "--threads", "1")
+
+
+@pytest.mark.slow
+@needs_proc
+def test_workers_one_of_which_is_killed(many: Path, tmp_path: Path) -> None:
+    """Nothing is lost, nothing is done twice, and every bit is that of one process."""
+    given = ("filters", "rank", "--images", many, *BY_WORKERS)
+    assert ran(*given, "-o", tmp_path / "once", tiny=True).returncode == 0
+    output = tmp_path / "rank"
+    with begun(*given, "-o", output, "--workers", "2") as process:
+        wait_for_shards(output, 1, process)
+        before = {path: path.stat().st_mtime_ns for path in output.glob("shard-*.safetensors")}
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        _, told = process.communicate(timeout=100)
+    assert process.returncode == 0, told
+    assert b"rank: 700 pictures, 8 filters of relu2_1" in told
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert shards(output) == -(-700 // 64)
+    assert equal(Rank.open(output), Rank.open(tmp_path / "once"))
+
+
+@pytest.mark.slow
+def test_workers_are_interrupted_and_gaps_are_filled(many: Path, tmp_path: Path) -> None:
+    given = ("filters", "rank", "--images", many, "-o", tmp_path / "rank", *BY_WORKERS)
+    with begun(*given, "--workers", "2") as process:
+        wait_for_shards(tmp_path / "rank", 2, process)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=100)
+    kept = Rank.open(tmp_path / "rank")
+    if process.returncode == 130:  # else it was quicker than the signal
+        assert b"To go on: the same command again" in told
+        assert b"Traceback" not in told
+        assert 64 <= len(kept.pictures) < 700
+    # a gap in the middle, as a kill leaves it; and one process fills what several have begun
+    kept.shards[0].path.unlink()
+    assert Rank.open(tmp_path / "rank").waiting
+    assert ran(*given, tiny=True).returncode == 0
+    again = ("filters", "rank", "--images", many, "-o", tmp_path / "once", *BY_WORKERS)
+    assert ran(*again, tiny=True).returncode == 0
+    assert equal(Rank.open(tmp_path / "rank"), Rank.open(tmp_path / "once"))
+
+
+def test_a_range_that_cannot_be_ranked(
+    animals: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clumsy(ranker: Ranker, cases: Sequence[Case], *_: object) -> Iterator[Outcome]:
+        assert [case.name for case in cases] == ["0-7", "8-12"]
+        yield attempt(ranker, cases[1], lambda: False)
+        yield Outcome(cases[0], failed="its process died")
+
+    given = ("filters", "rank", "--images", animals, "-o", "rank", *QUICK)
+    monkeypatch.setattr(ranking, "RANGE", 8)
+    monkeypatch.setattr(filters_rank, "outcomes", clumsy)
+    assert katazome(*given, "--workers", "2") == 1
+    assert "8 of 13 pictures are still to be ranked: its process died; the same" in capsys.readouterr().err
+    full = [Outcome(Case("0-7", {}), failed="the disk is full", hopeless=True)]
+    monkeypatch.setattr(filters_rank, "outcomes", lambda *_: iter(full))
+    assert katazome(*given, "--workers", "2") == 1
+    assert "the disk is full. What was ranked is whole; the same command goes on" in capsys.readouterr().err
+    assert katazome(*given) == 0
+    assert len(Rank.open("rank").pictures) == 12
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        (["--on", "kubernetes"], "on is 'kubernetes'; it must be ray or ray:ADDRESS"),
+        (["--on", "ray", "--workers", "2"], "both say who does the work"),
+        (["--workers", "0"], "workers is 0"),
+    ],
+)
+def test_who_ranks_is_said_rightly(
+    animals: Path, katazome: Katazome, capsys: pytest.CaptureFixture[str], given: list[str], what: str
+) -> None:
+    assert katazome("filters", "rank", "--images", animals, "-o", "rank", *given) == 2
+    assert what in capsys.readouterr().err
+    assert not Path("rank").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
@@ -140,6 +141,28 @@ def test_two_fill_one_cache_without_waiting(tmp_path: Path, sources: tuple[Sourc
     expected, _ = filled(FeatureCache({}, 32, (3,), Counted(), tmp_path / "anew"), sources)
     assert torch.equal(found.rows(range(11)), expected.rows(range(11)))
     assert torch.equal(other.rows(range(11)), expected.rows(range(11)[::-1]))
+
+
+def test_programs_that_fill_one_cache_share_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = iter(range(10**6))
+    monkeypatch.setattr("katazome.collections.cache.Random", lambda: Random(next(seeds)))
+    draw(tmp_path / "in", [f"{n:03}.png" for n in range(25 * BATCH)])
+    sources, counted = find([tmp_path / "in"]), Counted()
+    cache = FeatureCache({}, 32, (3,), counted, tmp_path / "kept")
+    one, other = cache.fill(sources, workers=1), cache.fill(sources, workers=1)
+    # both at once, batch by batch: what is computed twice is what both were at
+    last = Progress(0, 200)
+    for _ in range(27):
+        last = next(one, last)
+        next(other, None)
+    assert last == Progress(200, 200)
+    assert 200 <= counted.pictures <= 200 + 10 * BATCH
+    found, steps = filled(cache, sources)
+    assert steps == [Progress(200, 200)]
+    expected, _ = filled(FeatureCache({}, 32, (3,), Counted(), tmp_path / "anew"), sources)
+    assert torch.equal(found.rows(range(200)), expected.rows(range(200)))
 
 
 def test_pictures_that_cannot_be_read_are_named(tmp_path: Path) -> None:

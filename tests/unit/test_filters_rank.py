@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from PIL import Image
 from katazome.collections.folders import Source, find, load_square
 from katazome.errors import OptionError, OutputError, PictureError
 from katazome.filters import rank as ranking
-from katazome.filters.rank import Progress, overlap, rank
+from katazome.filters.rank import Progress, begin, overlap, rank
 from katazome.filters.record import Rank, merge
 from katazome.filters.settings import Network, RankOptions
 from katazome.filters.show import Box, exciting, field_of, filter_sheet
 from katazome.networks.vgg import Encoder, EncoderSettings
-from tests.filters import OPTIONS, draw, recorded
+from tests.filters import OPTIONS, draw, equal, recorded
 from tests.tiny import tiny_vgg
 
 
@@ -99,6 +100,47 @@ def test_going_on(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     # done is done: the network is not asked again
     monkeypatch.setattr(ranking, "Encoder", lambda *_: None)
     assert not list(rank(tiny_vgg(), [pictures], tmp_path / "rank", OPTIONS))
+
+
+def test_ranges_in_any_order_by_several_give_the_rank_of_one(pictures: Path, tmp_path: Path) -> None:
+    once = ranked(pictures, tmp_path / "once", batch=1)
+    work = begin(tiny_vgg(), [pictures], tmp_path / "rank", OPTIONS, batch=1)
+    assert work.missing(3) == [range(3), range(3, 4)]
+    list(work.run([range(2, 4)]))
+    other = pickle.loads(pickle.dumps(work))  # in another process
+    assert work.missing() == other.missing() == [range(2)]
+    begun = Rank.open(tmp_path / "rank")
+    assert (begun.pictures, begun.waiting) == (once.pictures[2:], 2)
+    assert torch.equal(begun.maxima("relu2_1"), once.maxima("relu2_1")[2:])
+    list(other.run([range(1, 2)]))
+    list(work.run([range(1)]))
+    assert work.missing() == []
+    assert equal(Rank.open(tmp_path / "rank"), once)
+
+
+def test_a_rank_of_counted_shards_is_gone_on_with(pictures: Path, tmp_path: Path) -> None:
+    """As earlier versions named them."""
+    once = ranked(pictures, tmp_path / "once", batch=1)
+    work = rank(tiny_vgg(), [pictures], tmp_path / "rank", OPTIONS, batch=1, shard=1)
+    for number in range(3):
+        next(work)
+        last = sorted((tmp_path / "rank").glob("shard-?????????.*"))[-1]
+        last.rename(tmp_path / f"rank/shard-{number:05d}.safetensors")
+    work.close()
+    assert Rank.open(tmp_path / "rank").pictures == once.pictures[:3]
+    list(rank(tiny_vgg(), [pictures], tmp_path / "rank", OPTIONS, batch=1))
+    assert len(Rank.open(tmp_path / "rank").shards) == 4
+    assert equal(Rank.open(tmp_path / "rank"), once)
+
+
+def test_a_picture_that_stands_in_two_shards(pictures: Path, tmp_path: Path) -> None:
+    work = begin(tiny_vgg(), [pictures], tmp_path / "rank", OPTIONS)
+    list(work.run([range(3)]))
+    list(work.run([range(2, 4)]))
+    with pytest.raises(OptionError, match=r"shard-000000002.* has pictures that another one has too"):
+        Rank.open(tmp_path / "rank")
+    (tmp_path / "rank/shard-000000002.safetensors").unlink()
+    assert work.missing() == [range(3, 4)]
 
 
 def test_automatic_precision_goes_on_as_it_began(pictures: Path, tmp_path: Path) -> None:
@@ -194,13 +236,14 @@ def test_a_rank_with_a_shard_damaged_or_gone(tmp_path: Path) -> None:
     found = recorded(tmp_path / "a", torch.rand(10, 3))
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     found.shards[1].path.write_bytes(b"damaged")
-    with pytest.raises(OptionError, match=r"shard-00001.safetensors' cannot be read .*rank again"):
+    with pytest.raises(OptionError, match=r"shard-000000004.safetensors' cannot be read .*rank again"):
         Rank.open(tmp_path / "a")
     with pytest.raises(OptionError, match="cannot be read"):
         found.maxima("relu3_1")
-    (tmp_path / "b/shard-00001.safetensors").unlink()
-    with pytest.raises(OptionError, match=r"before shard-00002.safetensors a shard is missing"):
-        Rank.open(tmp_path / "b")
+    (tmp_path / "b/shard-000000004.safetensors").unlink()
+    rest = Rank.open(tmp_path / "b")
+    assert (len(rest.pictures), rest.waiting) == (6, 4)
+    assert rest.pictures == (*found.pictures[:4], *found.pictures[8:])
     with pytest.raises(OptionError, match=r"relu5_1 was not ranked.*ranked: relu3_1"):
         found.maxima("relu5_1")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,17 @@ def test_the_tiny_network() -> None:
     assert vgg.convs["conv5_1"][0].shape == (6, 5, 3, 3)
     assert torch.equal(vgg.convs["conv1_1"][0], tiny_vgg(1, widths=(2, 3, 4, 5, 6)).convs["conv1_1"][0])
     assert not torch.equal(tiny_vgg(1).convs["conv1_1"][0], tiny_vgg(2).convs["conv1_1"][0])
+
+
+def test_sent_to_another_process_it_goes_whole_and_not_through_shared_memory() -> None:
+    weights = tiny_vgg()
+    sent = ForkingPickler.dumps(weights)  # as multiprocessing does
+    assert len(sent) > sum(tensor.nbytes for pair in weights.convs.values() for tensor in pair)
+    there = ForkingPickler.loads(sent)
+    assert (there.name, there.flavour, there.sha256) == (weights.name, weights.flavour, weights.sha256)
+    assert list(there.convs) == list(weights.convs)
+    pairs = zip((weights.colour, *weights.convs.values()), (there.colour, *there.convs.values()), strict=True)
+    assert all(torch.equal(one, other) for pair in pairs for one, other in zip(*pair, strict=True))
 
 
 def test_the_real_network(vgg: VGGWeights) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from katazome.cli import declare
+from katazome.cli.crew import check_crew, outcomes, shared_out
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.settings import BatchSettings
 from katazome.cli.show import Count, tell
@@ -18,9 +18,8 @@ from katazome.cli.stylize import CLASSES, check_options, presets_of
 from katazome.device import resolve_device
 from katazome.errors import KatazomeError, MethodError, OptionError, OutputError, PictureError
 from katazome.jobs.batch import BOOKS, Order, check_case
-from katazome.jobs.cluster import RAY, on_ray
 from katazome.jobs.inputs import STARTS, hash_of
-from katazome.jobs.local import RECORDS, Outcome, Painter, in_processes, in_turn
+from katazome.jobs.local import RECORDS, Painter
 from katazome.jobs.manifest import Case, Manifest
 from katazome.jobs.replay import Replay
 from katazome.jobs.summary import write_sheet, write_table
@@ -40,12 +39,7 @@ def _batch(*contents: str, **given: Any) -> int:
     part = part_of(settings.part)
     weights = settings.network()
     resolve_device(settings.device)
-    if settings.on and settings.on.partition(":")[0] != RAY:
-        raise OptionError(f"on is '{settings.on}'; it must be {RAY} or {RAY}:ADDRESS")
-    if settings.on and settings.workers > 1:
-        raise OptionError(
-            "on and workers both say who does the work; a cluster's machines have workers of their own"
-        )
+    check_crew(settings)
     if settings.devices:
         raise OptionError(
             "devices shares out the tiles of one picture; a batch shares out its pictures: take --workers"
@@ -95,7 +89,9 @@ def _run(
         def stopped() -> bool:
             return interrupt.asked or bool(hopeless)
 
-        for outcome in _outcomes(painter, missing, stopped, settings):
+        # on a cluster another folder may be the current one
+        known = replace(painter, folder=painter.folder.resolve()) if settings.on else painter
+        for outcome in outcomes(known, missing, stopped, settings):
             if outcome.failed:
                 failed[outcome.case.name] = outcome.failed
                 if outcome.hopeless:
@@ -126,17 +122,6 @@ def _run(
     return 0
 
 
-def _outcomes(
-    painter: Painter, missing: Sequence[Case], stopped: Callable[[], bool], settings: BatchSettings
-) -> Iterator[Outcome]:
-    """Do the cases here, in processes, or on a cluster."""
-    if settings.on:
-        return on_ray(painter, missing, stopped, settings.on.partition(":")[2])
-    if settings.workers > 1:
-        return in_processes(painter, missing, stopped, settings.workers)
-    return in_turn(painter, missing, stopped)
-
-
 def _folder(settings: BatchSettings) -> Path:
     if settings.output is None:
         raise OptionError("no folder for the results was given; name one by -o FOLDER")
@@ -157,7 +142,7 @@ def _ordered(
         raise OptionError("standard input (-) is one picture; batch takes files, folders and patterns")
     options = {k: v for k, v in given.items() if k not in declare.declared({"": BatchSettings})}
     method, styles, combine = get_method(settings.method), settings.style, settings.combine
-    threads = settings.threads or _threads_before(folder) or _shared_out(settings.workers)
+    threads = settings.threads or _threads_before(folder) or shared_out(settings.workers)
     if settings.recipe is not None:
         replay = Replay(
             open_recipe(settings.recipe),
@@ -218,10 +203,6 @@ def _threads_before(folder: Path) -> int:
         return int(found.cases[0].values["threads"])
     except (KatazomeError, KeyError, TypeError, ValueError):
         return 0
-
-
-def _shared_out(workers: int) -> int:
-    return torch.get_num_threads() if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
 
 
 def _given_manifest(

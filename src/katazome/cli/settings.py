@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from katazome.api import DEFAULT_METHOD
+from katazome.cli.crew import on_option, threads_option, workers_option
 from katazome.cli.download import Download
 from katazome.jobs.batch import COMBINE, NAME
 from katazome.methods.options import PREVIEWS
@@ -269,17 +270,6 @@ class BatchSettings(StylizeSettings):
     part: str = option(
         "1/1", help="Which part of the cases to do here: 2/5 is the second of five", group="Work"
     )
-    workers: int = option(1, help="Processes on this machine", low=1, high=1024, group="Machine")
-    on: str = option(
-        "",
-        help="Do it on a cluster: ray, or ray:ADDRESS (auto, HOST:PORT); all machines must reach the folders "
-        "under the same path",
-        group="Machine",
-    )
-    threads: int = option(
-        0,
-        help="Threads of each; 0: as the manifest that is there, else the processors shared out",
-        low=0,
-        high=1024,
-        group="Machine",
-    )
+    workers: int = workers_option()
+    on: str = on_option()
+    threads: int = threads_option("as the manifest that is there, else ")

@@ -10,12 +10,14 @@ from cyclopts import Parameter
 
 from katazome.api import Session
 from katazome.cli.study import Device, Iterations, Output, Part, Size, part_of
+from katazome.cli.study_crew import measured
 from katazome.errors import OptionError
 from katazome.networks.classifier import open_classifier
 from katazome.networks.faces import open_faces
 from katazome.studies.attributes import AttributeStudy
 
 
+@measured
 def attributes(
     *,
     faces: Annotated[str, Parameter(help="Folder of a collection of faces with a table of attributes")],
@@ -34,11 +36,11 @@ def attributes(
     ] = "",
     part: Part = "1/1",
     device: Device = "auto",
-) -> int:
+) -> AttributeStudy:
     """Measure edited faces by a judge of smiles and one of people; a study that was stopped goes on."""
     if min(many, few, judge_steps) < 1:
         raise OptionError("many, few and judge_steps must be at least 1")
-    study = AttributeStudy(
+    return AttributeStudy(
         session=Session(device=device),
         networks=open_faces(),
         classifier=open_classifier(),
@@ -54,5 +56,3 @@ def attributes(
         part=part_of(part),
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
-    print(study.run())
-    return 0

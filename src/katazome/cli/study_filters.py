@@ -10,9 +10,11 @@ from cyclopts import Parameter
 
 from katazome.api import Session
 from katazome.cli.study import Device, Iterations, Output, Part, Size, part_of
+from katazome.cli.study_crew import measured
 from katazome.studies.filters import FilterStudy
 
 
+@measured
 def filters(
     *sets: Annotated[str, Parameter(help="Folders with images, and masks beside them")],
     filters: Annotated[str, Parameter(help="Selection of filters, of `katazome filters select`")],
@@ -32,9 +34,9 @@ def filters(
     iterations: Iterations = 50,
     part: Part = "1/1",
     device: Device = "auto",
-) -> int:
+) -> FilterStudy:
     """Measure style on one thing by eight ways; a study that was stopped goes on where it was."""
-    study = FilterStudy(
+    return FilterStudy(
         session=Session(device=device),
         filters=filters,
         word=word,
@@ -47,5 +49,3 @@ def filters(
         part=part_of(part),
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
-    print(study.run())
-    return 0

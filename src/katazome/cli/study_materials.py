@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from katazome.api import Session
 from katazome.cli.study import Device, Iterations, Output, Part, Size, part_of
+from katazome.cli.study_crew import measured
 from katazome.collections.folders import classes_in
 from katazome.collections.names import called
 from katazome.errors import OptionError
@@ -18,6 +19,7 @@ from katazome.networks.segmenter import open_segmenter
 from katazome.studies.materials import MaterialStudy, contents_in
 
 
+@measured
 def materials(
     *,
     set_: Annotated[
@@ -34,13 +36,13 @@ def materials(
     iterations: Iterations = 50,
     part: Part = "1/1",
     device: Device = "auto",
-) -> int:
+) -> MaterialStudy:
     """Measure changed materials by segmenting again; a study that was stopped goes on where it was."""
     if styles < 1:
         raise OptionError(f"styles is {styles}; it must be at least 1")
     session, known = Session(device=device), classes_in(looks)
     segmenter = open_segmenter(Path(model), session.encoder.weights)
-    study = MaterialStudy(
+    return MaterialStudy(
         session=session,
         model=segmenter,
         classifier=open_classifier(),
@@ -53,5 +55,3 @@ def materials(
         part=part_of(part),
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
-    print(study.run())
-    return 0

@@ -10,12 +10,14 @@ from cyclopts import Parameter
 
 from katazome.api import Session
 from katazome.cli.study import Device, Output, Part, part_of
+from katazome.cli.study_crew import measured
 from katazome.collections.folders import Source, find
 from katazome.errors import OptionError, PictureError
 from katazome.networks.wae_model import SHELF, WAEWeights
 from katazome.studies.wae import MANY, WAEStudy
 
 
+@measured
 def wae(
     *models: Annotated[str, Parameter(help="Models of `katazome train wae`: files, or names; open: its own")],
     set_: Annotated[
@@ -29,7 +31,7 @@ def wae(
     output: Output = "report",
     part: Part = "1/1",
     device: Device = "auto",
-) -> int:
+) -> WAEStudy:
     """Measure codes of style and content on pictures nothing was learnt from; a stopped study goes on."""
     session = Session(device=device)
     opened: dict[str, WAEWeights] = {}
@@ -38,7 +40,7 @@ def wae(
         if name in opened:
             raise OptionError(f"two models are called '{name}'; name one of the files otherwise")
         opened[name] = SHELF.opened(model).fitting(session.encoder.weights)
-    study = WAEStudy(
+    return WAEStudy(
         session=session,
         models=opened,
         sets=dict(_set(text) for text in set_),
@@ -46,8 +48,6 @@ def wae(
         part=part_of(part),
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
-    print(study.run())
-    return 0
 
 
 def _set(text: str) -> tuple[str, tuple[Source, ...]]:

@@ -3,7 +3,8 @@
 A cache is a folder under ``KATAZOME_HOME``: rows of equal shape in half precision, one after another, and an
 index of which file's row stands where. A picture is known by its path, size and time of change, so a changed
 file is computed again; other weights, layers or crops have a folder of their own. Rows are written before the
-index names them: a kill at any moment loses the rows at hand, and nothing else.
+index names them: a kill at any moment loses the rows at hand, and nothing else. Programs that fill the same
+cache at the same time share the pictures: none is computed that another has written.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any, TypeVar
 
 import numpy as np
@@ -120,37 +123,53 @@ class FeatureCache:
         return self._read(sources, skipped)
 
     def _fill(self, sources: Sequence[Source], workers: int) -> Generator[Progress, None, dict[Source, str]]:
-        index = self._index()
-        missing = [(n, source) for n, source in enumerate(sources) if known(source) not in index]
+        there = set(self._index())
+        missing = [n for n, source in enumerate(sources) if known(source) not in there]
+        rest = [missing[n : n + BATCH] for n in range(0, len(missing), BATCH)][::-1]
         skipped: dict[Source, str] = {}
-        waiting: list[tuple[str, Tensor]] = []
         done = len(sources) - len(missing)
         yield Progress(done, len(sources))
-        pictures = load(missing, self.side, {}, workers=workers, ahead=2 * BATCH)
-        for number, loaded in enumerate(pictures, 1):
-            source = sources[loaded.index]
-            if loaded.pixels is None:
-                skipped[source] = loaded.reason
-            else:
-                waiting.append((known(source), loaded.pixels))
-            if number < len(missing) and len(waiting) < BATCH:
-                continue
+
+        def dealt() -> Iterator[tuple[int, Source]]:
+            nonlocal done
+            while rest:
+                for n in rest.pop():
+                    if known(sources[n]) in there:
+                        done += 1  # by another program
+                    else:
+                        yield n, sources[n]
+
+        pictures = load(dealt(), self.side, {}, workers=workers, ahead=2 * BATCH)
+        while together := list(islice(pictures, BATCH)):
+            waiting: list[tuple[str, Tensor]] = []
+            for loaded in together:
+                source = sources[loaded.index]
+                if loaded.pixels is None:
+                    skipped[source] = loaded.reason
+                elif (name := known(source)) not in there:
+                    waiting.append((name, loaded.pixels))
             if waiting:
-                self._append(waiting)
-                waiting = []
-            yield Progress(done + number, len(sources))
+                before = self._append(waiting)
+                if len(before) > len(there):
+                    # Another program is at it too. In an order that each has drawn, they seldom meet.
+                    Random().shuffle(rest)
+                there |= {*before, *(name for name, _ in waiting)}
+            done += len(together)
+            yield Progress(done, len(sources))
         return skipped
 
-    def _append(self, waiting: Sequence[tuple[str, Tensor]]) -> None:
+    def _append(self, waiting: Sequence[tuple[str, Tensor]]) -> dict[str, int]:
+        """Compute and write rows; return the index before that, with what other programs have written."""
         with torch.no_grad():
             made = self.compute(torch.cat([pixels for _, pixels in waiting]))
         rows = made.float().cpu().reshape(len(waiting), *self.shape).numpy().astype(np.float16)
         # Locked for this alone: another program that fills the same cache need not wait for all of ours.
         with FileLock(self.folder / ".lock"):
-            self._write(rows, [name for name, _ in waiting])
+            return self._write(rows, [name for name, _ in waiting])
 
-    def _write(self, rows: NDArray[np.float16], names: Sequence[str]) -> None:
-        first = max(self._index().values(), default=-1) + 1
+    def _write(self, rows: NDArray[np.float16], names: Sequence[str]) -> dict[str, int]:
+        index = self._index()
+        first = max(index.values(), default=-1) + 1
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
             file.seek(first * self._bytes)  # over what a kill left unnamed
             file.write(rows.tobytes())
@@ -160,6 +179,7 @@ class FeatureCache:
         lines = [json.dumps([first + n, name]) for n, name in enumerate(names)]
         with self._lines.open("a", encoding="utf-8") as file_of_lines:
             file_of_lines.write("\n" + "\n".join(lines) + "\n")
+        return index
 
     @property
     def _file(self) -> Path:

@@ -12,9 +12,11 @@ Nothing is held but the shard at hand: a pass over any number of pictures takes 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -61,7 +63,25 @@ def rank(
     """Begin a rank of the pictures under ``folders`` in the folder ``output``, or go on with it.
 
     Checks at once and returns the work, to be iterated; closing it keeps what was ranked.
-    :meth:`katazome.filters.record.Rank.open` reads the result.
+    :meth:`katazome.filters.record.Rank.open` reads the result. Arguments, and what is raised, are those of
+    :func:`begin`; ``shard`` is how many pictures stand in a file.
+    """
+    work = begin(weights, folders, output, options, masks=masks, device=device, batch=batch, workers=workers)
+    return work.run(work.missing(shard))
+
+
+def begin(
+    weights: VGGWeights,
+    folders: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    options: RankOptions | None = None,
+    *,
+    masks: str | os.PathLike[str] | None = None,
+    device: torch.device | str = "cpu",
+    batch: int | None = None,
+    workers: int | None = None,
+) -> Pass:
+    """Begin a rank of the pictures under ``folders`` in the folder ``output``, or take up one that was begun.
 
     Args:
         weights: the network.
@@ -71,7 +91,6 @@ def rank(
         masks: a folder of masks of the object, named as the pictures, for the rule ``overlap``.
         device: where the network runs.
         batch: pictures that go through the network together; open: by the device.
-        shard: pictures in a file.
         workers: threads that decode; open: by the processor.
 
     Raises:
@@ -102,15 +121,19 @@ def rank(
             f"'{output}' holds a rank of something else ({_difference(begun, folder)}); "
             "name another folder, or delete that one"
         )
-    work = _Pass(
+    return Pass(
         folder=folder,
-        encoder=Encoder(weights, replace(_AS_TRAINED, dtype=getattr(torch, precision)), device),
+        weights=weights,
         masks=found,
+        device=device,
         batch=batch or (_BATCH_CPU if device.type == "cpu" else _BATCH),
-        shard=shard,
-        workers=workers or max(1, min(8, (os.cpu_count() or 2) - 1)),
+        workers=workers or decoders(),
     )
-    return work.run()
+
+
+def decoders(processes: int = 1) -> int:
+    """Return how many threads decode in each of several processes on this machine."""
+    return max(1, min(8, (os.cpu_count() or 2) // processes - 1))
 
 
 def _difference(begun: Folder, wanted: Folder) -> str:
@@ -128,48 +151,72 @@ def _difference(begun: Folder, wanted: Folder) -> str:
 
 @dataclass(eq=False)
 class _Shard:
-    """The pictures since the last shard was written."""
+    """What is recorded of a range so far."""
 
-    first: int
     pictures: list[int] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
     tensors: dict[str, list[Tensor]] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self.pictures) + len(self.skipped)
+    @property
+    def indices(self) -> list[int]:
+        return [*self.pictures, *(index for index, _ in self.skipped)]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Pass:
+class Pass:
+    """A rank that was begun, with all that goes on with it: it can be sent to another process."""
+
     folder: Folder
-    encoder: Encoder
+    weights: VGGWeights
     masks: Mapping[Source, Path]
+    device: torch.device
     batch: int
-    shard: int
     workers: int
 
-    def run(self) -> Generator[Progress]:
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "encoder"}
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The network, made when the first picture is there."""
+        dtype = getattr(torch, self.folder.options.precision)
+        return Encoder(self.weights, replace(_AS_TRAINED, dtype=dtype), self.device)
+
+    def missing(self, size: int = SHARD) -> list[range]:
+        """Return what is still to be ranked, in ranges of at most ``size`` pictures.
+
+        Where that is a multiple of the batch, a picture goes through the network beside the same others
+        whoever ranks the range, and in whatever order.
+        """
+        gaps = self.folder.missing()
+        return [gap[start : start + size] for gap in gaps for start in range(0, len(gap), size)]
+
+    def run(self, ranges: Sequence[range]) -> Generator[Progress]:
+        """Rank ranges of :meth:`missing`, each into a shard of its own; closing keeps what was ranked.
+
+        Raises :class:`OutputError` when a shard cannot be written.
+        """
         pictures = self.folder.pictures
-        before = self.folder.rank()
-        number, done, skipped = len(self.folder.files()), len(pictures) - before.waiting, 0
-        shard = _Shard(done)
-        rest = list(enumerate(pictures))[done:]
+        rest = [(index, pictures[index]) for part in ranges for index in part]
+        lasts = {part[-1] for part in ranges}
+        done, skipped = len(pictures) - len(rest), 0
+        shard = _Shard()
         side = self.folder.options.side
         stream = load(rest, side, self.masks, workers=self.workers, ahead=2 * self.batch)
         try:
-            for together in _batches(stream, self.batch):
+            for together in _batches(stream, self.batch, lasts):
                 self._record(together, shard)
                 done += len(together)
                 skipped += sum(one.pixels is None for one in together)
-                if len(shard) >= self.shard:
-                    self._write(number, shard)
-                    number, shard = number + 1, _Shard(done)
+                if together[-1].index in lasts:
+                    self._write(shard)
+                    shard = _Shard()
                 yield Progress(done, len(pictures), skipped)
         finally:
             # also when the caller stops: what has been ranked is kept
             stream.close()
-            if len(shard):
-                self._write(number, shard)
+            if shard.indices:
+                self._write(shard)
 
     def _record(self, together: Sequence[Loaded], shard: _Shard) -> None:
         """Pass a batch through the network and note it; nothing is noted where this fails midway."""
@@ -200,20 +247,19 @@ class _Pass:
                 found[f"{name}.overlap"] = overlap(maps.float(), masks.to(device), tap(name).stride).cpu()
         return found
 
-    def _write(self, number: int, shard: _Shard) -> None:
+    def _write(self, shard: _Shard) -> None:
         tensors = {name: torch.cat(parts) for name, parts in shard.tensors.items()}
-        self.folder.write(number, shard.first, shard.pictures, tensors, shard.skipped)
+        self.folder.write(min(shard.indices), shard.pictures, tensors, shard.skipped)
 
 
-def _batches(stream: Iterator[Loaded], size: int) -> Iterator[list[Loaded]]:
+def _batches(stream: Iterator[Loaded], size: int, lasts: Container[int]) -> Iterator[list[Loaded]]:
+    """Yield up to ``size`` at a time; one of ``lasts`` is the last of its batch."""
     batch: list[Loaded] = []
     for one in stream:
         batch.append(one)
-        if len(batch) == size:
+        if len(batch) == size or one.index in lasts:
             yield batch
             batch = []
-    if batch:
-        yield batch
 
 
 def overlap(maps: Tensor, masks: Tensor, stride: int) -> Tensor:

@@ -1,9 +1,9 @@
 """A rank: what excited each filter on which picture, and where; a folder that is read without the network.
 
-``rank.json`` says of what: network, settings, pictures. Beside it lie shards, each the record of some
-pictures: for each layer and filter the one maximum after the ReLU and its place. Everything
-else (the nine most exciting pictures, scores) follows from the maxima, so any number can be asked for
-later, and two ranks are merged by reading one after the other.
+``rank.json`` says of what: network, settings, pictures. Beside it lie shards, each the record of a range of
+the pictures, in whatever order they came: for each layer and filter the one maximum after the ReLU and its
+place. Everything else (the nine most exciting pictures, scores) follows from the maxima, so any number can be
+asked for later, and two ranks are merged by reading one after the other.
 
 A shard is written beside its place and renamed: a kill at any moment loses what was not yet in a shard.
 """
@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -30,7 +29,8 @@ from katazome.weights.tensorfile import write_tensors
 
 FORMAT = 1
 HEADER = "rank.json"
-_SHARD = "shard-{:05d}.safetensors"
+_SHARD = "shard-{:09d}.safetensors"
+"""Of the range that begins with this picture. Earlier ranks count their shards in five digits."""
 _PICTURES, _MASK = "pictures", "mask"
 
 
@@ -259,25 +259,29 @@ class Folder:
             raise OptionError(f"'{path / HEADER}' is not a rank's header ({error}); rank again") from error
 
     def files(self) -> list[Path]:
-        """Return the shards' files, in order."""
-        return sorted(self.path.glob(_SHARD.replace("{:05d}", "*")))
+        """Return the shards' files, in the order of their names."""
+        return sorted(self.path.glob(_SHARD.replace("{:09d}", "*")))
+
+    def missing(self) -> list[range]:
+        """Return the ranges of pictures that no shard records, in order.
+
+        Raises :class:`OptionError` where the shards are damaged, or record a picture twice.
+        """
+        ends = [0, *(end for told in self._told() for end in (told.part.start, told.part.stop))]
+        ends.append(len(self.pictures))
+        gaps = map(range, ends[::2], ends[1::2])
+        return [gap for gap in gaps if gap]
 
     def rank(self) -> Rank:
         """Return what has been recorded so far."""
         ranked: list[Source] = []
         skipped: list[Skipped] = []
         shards: list[Shard] = []
-        for path in self.files():
-            told, own = self._told(path)
-            if told["first"] != len(ranked) + len(skipped):
-                raise OptionError(
-                    f"the rank '{self.path}' is not whole: before {path.name} a shard is missing; "
-                    f"delete {path.name} and those after it, and rank again"
-                )
-            ranked += [self.pictures[i] for i in own]
-            skipped += [Skipped(self.pictures[i], reason) for i, reason in told["skipped"]]
-            if own:
-                shards.append(Shard(path, len(own)))
+        for told in self._told():
+            ranked += [self.pictures[i] for i in told.own]
+            skipped += [Skipped(self.pictures[i], reason) for i, reason in told.skipped]
+            if told.own:
+                shards.append(Shard(told.path, len(told.own)))
         return Rank(
             network=self.network,
             options=self.options,
@@ -288,16 +292,21 @@ class Folder:
             shards=tuple(shards),
         )
 
-    def _told(self, path: Path) -> tuple[dict[str, Any], list[int]]:
-        try:
-            with safe_open(path, framework="pt") as file:
-                return json.loads((file.metadata() or {})["katazome"]), file.get_tensor(_PICTURES).tolist()
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise _damaged(path, error) from error
+    def _told(self) -> list[_Told]:
+        """Return what the shards say of themselves, in the order of their pictures."""
+        found = sorted(map(_Told.read, self.files()), key=lambda told: told.part.start)
+        done = 0
+        for told in found:
+            if not done <= told.part.start <= told.part.stop <= len(self.pictures):
+                raise OptionError(
+                    f"the shard '{told.path}' has pictures that another one has too, or that are none of the "
+                    "rank's; delete it and rank again"
+                )
+            done = told.part.stop
+        return found
 
     def write(
         self,
-        number: int,
         first: int,
         pictures: Sequence[int],
         tensors: Mapping[str, Tensor],
@@ -306,8 +315,8 @@ class Folder:
         """Write a shard.
 
         Args:
-            number: which, from 0.
-            first: how many of the folder's pictures stand in the shards before it.
+            first: where its range of the folder's list begins; it has all pictures from there on, as many as
+                are recorded and skipped.
             pictures: places of the recorded ones in the folder's list.
             tensors: ``LAYER.maxima`` (n, C) float32, ``LAYER.places`` (n, C) int32 (row * columns +
                 column) and, with masks, ``LAYER.overlap`` (n, C) and ``mask`` (n,).
@@ -316,9 +325,30 @@ class Folder:
         Raises:
             OutputError: the disk is full, or the folder not writable.
         """
-        path = self.path / _SHARD.format(number)
+        path = self.path / _SHARD.format(first)
         whole = {_PICTURES: torch.tensor(pictures, dtype=torch.int64), **tensors}
         write_tensors(path, whole, {"first": first, "skipped": list(skipped)}, what="the shard")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a shard says of itself."""
+
+    path: Path
+    part: range
+    own: Sequence[int]
+    skipped: Sequence[tuple[int, str]]
+
+    @classmethod
+    def read(cls, path: Path) -> _Told:
+        try:
+            with safe_open(path, framework="pt") as file:
+                told = json.loads((file.metadata() or {})["katazome"])
+                own = file.get_tensor(_PICTURES).tolist()
+            first, skipped = int(told["first"]), list(told["skipped"])
+            return cls(path, range(first, first + len(own) + len(skipped)), own, skipped)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise _damaged(path, error) from error
 
 
 def _read(shard: Shard, names: Sequence[str]) -> dict[str, Tensor]:
@@ -332,6 +362,4 @@ def _read(shard: Shard, names: Sequence[str]) -> dict[str, Tensor]:
 
 
 def _damaged(path: Path, error: Exception) -> OptionError:
-    return OptionError(
-        f"the shard '{path}' cannot be read ({error}); delete it and those after it, and rank again"
-    )
+    return OptionError(f"the shard '{path}' cannot be read ({error}); delete it and rank again")

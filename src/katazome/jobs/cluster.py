@@ -1,8 +1,8 @@
 """Cases done by a Ray cluster: Ray as it is, which schedules them and tries them again when a worker dies.
 
 All machines see the results' folder, and the inputs, under the same path, and have this package. Each worker
-writes its results as :mod:`katazome.jobs.local` has it, whole or not at all. What is written is not done
-twice: a case tried again that finds its own picture there takes it.
+writes its results as :mod:`katazome.jobs.crew` has it, whole or not at all. A case tried again that finds its
+own result there takes it, or writes the same once more.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from katazome.errors import MethodError, require
-from katazome.jobs.local import Outcome, Painter
+from katazome.jobs.crew import Outcome, Worker, attempt
 from katazome.jobs.manifest import Case
 
 RAY = "ray"
@@ -28,18 +27,18 @@ _LOOK = 0.2
 _PATIENCE = 10.0
 """Seconds in which a cluster's machine must answer."""
 
-_painters: dict[str, Painter] = {}
-"""In a worker: the painter of the run it works for, with its network."""
+_workers: dict[str, Worker] = {}
+"""In a process of Ray's: the worker of the run it serves, with its network."""
 
 
 def on_ray(
-    painter: Painter, cases: Sequence[Case], stopped: Callable[[], bool], address: str = ""
+    worker: Worker, cases: Sequence[Case], stopped: Callable[[], bool], address: str = ""
 ) -> Iterator[Outcome]:
     """Do cases on a cluster and yield what came of each, as they are done.
 
     Args:
-        painter: sent to each worker once.
-        cases: what is to be done; each takes as many processors as it has threads.
+        worker: sent to each process once.
+        cases: what is to be done; each takes as many processors as it has ``threads`` among its values.
         stopped: asked now and then; when true, what is in hand is given up.
         address: of the cluster, ``HOST:PORT`` or ``auto``; empty starts one on this machine.
 
@@ -56,14 +55,14 @@ def on_ray(
         ) from error
     try:
         key = uuid.uuid4().hex
-        there = ray.put(replace(painter, folder=painter.folder.resolve()))
-        paint = ray.remote(_paint)
+        there = ray.put(worker)
+        serve = ray.remote(_serve)
         waiting = list(cases)[::-1]
         running: dict[Any, Case] = {}
         while (waiting or running) and not stopped():
             while waiting and len(running) < _AHEAD * _places(ray, waiting[-1]):
                 case = waiting.pop()
-                task = paint.options(num_cpus=case.values["threads"], max_retries=_TRIES)
+                task = serve.options(num_cpus=case.values["threads"], max_retries=_TRIES)
                 running[task.remote(key, [there], os.getcwd(), case)] = case  # noqa: PTH109
             done, _ = ray.wait(list(running), timeout=_LOOK)
             for reference in done:
@@ -94,14 +93,14 @@ def _outcome(ray: Any, reference: Any, case: Case) -> Outcome:
     return outcome
 
 
-def _paint(key: str, held: list[Any], folder: str, case: Case) -> Outcome:
-    """Be a worker: do one case. ``held`` has a reference to the painter, which is fetched once."""
-    if key not in _painters:
+def _serve(key: str, held: list[Any], folder: str, case: Case) -> Outcome:
+    """Be a process of the cluster: do one case. ``held`` refers to the worker, which is fetched once."""
+    if key not in _workers:
         ray = require("ray", RAY, "--on ray", MethodError)
         os.chdir(folder)  # from where files that options name are looked for
-        _painters.clear()
-        _painters[key] = ray.get(held[0])
-    return _painters[key].attempt(case, _never)
+        _workers.clear()
+        _workers[key] = ray.get(held[0])
+    return attempt(_workers[key], case, _never)
 
 
 def _never() -> bool:

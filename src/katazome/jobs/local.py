@@ -1,21 +1,16 @@
-"""Cases done on this machine: one after another in this process, or by several processes.
+"""Pictures made of cases.
 
 A :class:`Painter` keeps the network, and the process's heap, from picture to picture. It writes each result
-whole or not at all, then the case's record: what is recorded is there. Failures are results too, so that
-one picture does not stop the rest; only where no result could be written any more does the work end.
+whole or not at all, then the case's record: what is recorded is there. Who paints, and how many at once, is
+the crew's (:mod:`katazome.jobs.crew`).
 """
 
 from __future__ import annotations
 
-import errno
-import multiprocessing
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +19,7 @@ import torch
 from katazome.api import Session
 from katazome.descent.checkpoint import checkpoint_path, read_header
 from katazome.descent.loop import Step
-from katazome.errors import KatazomeError, OutputError, PictureError, sentence
+from katazome.errors import KatazomeError, OutputError, PictureError
 from katazome.jobs.batch import BOOKS
 from katazome.jobs.inputs import hash_of
 from katazome.jobs.manifest import Case, Figures, Manifest
@@ -34,22 +29,6 @@ from katazome.work import Work
 
 RECORDS = "done"
 """Folder of the records, beside the manifest."""
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_TRIES = 2
-_LOOK = 0.2
-"""Seconds between looks at whether the user has interrupted."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a case: figures, or why there are none, or neither when it was stopped."""
-
-    case: Case
-    figures: Figures | None = None
-    failed: str = ""
-    hopeless: bool = False
-    """Whether no other case could be written either."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +44,7 @@ class Painter:
     _warm: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # As arrays: tensors would be sent through shared memory, of which a container has little.
-        pairs = (self.weights.colour, *self.weights.convs.values())
-        plain = [(matrix.numpy(), bias.numpy()) for matrix, bias in pairs]
-        bare = replace(self.weights, colour=(torch.empty(0), torch.empty(0)), convs={})
-        return {**self.__dict__, "weights": bare, "_warm": {}, "plain": (list(self.weights.convs), plain)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        names, plain = state.pop("plain")
-        colour, *convs = [(torch.tensor(matrix), torch.tensor(bias)) for matrix, bias in plain]
-        weights = replace(state["weights"], colour=colour, convs=dict(zip(names, convs, strict=True)))
-        self.__dict__.update(state, weights=weights)
+        return {**self.__dict__, "_warm": {}}
 
     @property
     def session(self) -> Session:
@@ -136,19 +105,14 @@ class Painter:
                 )
         return work
 
-    def attempt(self, case: Case, stopped: Callable[[], bool]) -> Outcome:
-        """Do a case, whatever comes of it."""
-        try:
-            figures = self._do(case, stopped)
-            if figures is not None:
-                self.manifest([case]).keep(case, figures)
-            return Outcome(case, figures)
-        except Exception as error:  # of one picture; the others are to be made
-            cause = error.__cause__
-            full = isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _FULL
-            return Outcome(case, failed=sentence(error), hopeless=full)
+    def do(self, case: Case, stopped: Callable[[], bool]) -> Figures | None:
+        """Make a case's picture, or go on with it, and record it; None when it was stopped."""
+        figures = self._make(case, stopped)
+        if figures is not None:
+            self.manifest([case]).keep(case, figures)
+        return figures
 
-    def _do(self, case: Case, stopped: Callable[[], bool]) -> Figures | None:
+    def _make(self, case: Case, stopped: Callable[[], bool]) -> Figures | None:
         state = checkpoint_path(self.books / RECORDS / case.name)
         facts = {"case": dict(case.values)}
         work, checkpoint = self._begun(state, facts) or (self.prepare(case), None)
@@ -206,108 +170,3 @@ class Painter:
             known[name] = hash_of(Path(name))
         if known[name] != sha256:
             raise PictureError(f"'{name}' was changed since the manifest was written; give the command again")
-
-
-def in_turn(painter: Painter, cases: Sequence[Case], stopped: Callable[[], bool]) -> Iterator[Outcome]:
-    """Do cases in this process and yield what came of each, until one is stopped."""
-    for case in cases:
-        if stopped():
-            return
-        yield painter.attempt(case, stopped)
-
-
-def in_processes(
-    painter: Painter, cases: Sequence[Case], stopped: Callable[[], bool], workers: int
-) -> Iterator[Outcome]:
-    """Do cases in ``workers`` processes and yield what came of each, as they are done.
-
-    A process that dies is replaced, and its case tried once more.
-    """
-    waiting = list(cases)[::-1]
-    tries: dict[str, int] = {}
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    crew: list[_Hand] = []
-
-    def hire() -> None:
-        here, there = context.Pipe()
-        process = context.Process(target=_serve, args=(painter, there, stop), daemon=True)
-        process.start()
-        there.close()
-        crew.append(_Hand(process, here))
-
-    try:
-        for _ in range(min(workers, len(waiting))):
-            hire()
-        while True:
-            if stopped():
-                stop.set()
-            for hand in crew:
-                if hand.case is None and waiting and not stop.is_set():
-                    hand.give(waiting.pop())
-            busy = [hand for hand in crew if hand.case is not None]
-            if not busy:
-                return
-            ready = wait([hand.wire for hand in busy], timeout=_LOOK)
-            for hand in (h for h in busy if h.wire in ready):
-                outcome, case = hand.take(), hand.case
-                hand.case = None
-                if outcome is not None:
-                    yield outcome
-                    continue
-                crew.remove(hand)
-                if case is None or stop.is_set():
-                    continue
-                tries[case.name] = tries.get(case.name, 0) + 1
-                if tries[case.name] < _TRIES:
-                    waiting.append(case)
-                else:
-                    yield Outcome(case, failed=f"the process that made it died {_TRIES} times{hand.why()}")
-                if waiting:
-                    hire()
-    finally:
-        for hand in crew:
-            hand.process.terminate()
-            hand.process.join()
-
-
-@dataclass(eq=False)
-class _Hand:
-    """A process and what it is at."""
-
-    process: SpawnProcess
-    wire: Connection
-    case: Case | None = None
-
-    def give(self, case: Case) -> None:
-        self.case = case
-        with suppress(OSError):  # it has died meanwhile: then nothing will come back
-            self.wire.send(case)
-
-    def take(self) -> Outcome | None:
-        """Return what came of its case; None when it has died."""
-        try:
-            outcome: Outcome = self.wire.recv()
-        except (EOFError, OSError):
-            self.process.join()
-            return None
-        return outcome
-
-    def why(self) -> str:
-        code = self.process.exitcode
-        if code == -signal.SIGKILL:
-            return (
-                ", killed: there may be too little memory; take fewer --workers, a smaller --size, or --tile"
-            )
-        return "" if code is None else f" (exit code {code})"
-
-
-def _serve(painter: Painter, wire: Connection, stop: Any) -> None:
-    """Be a process that does what comes over the wire, until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to hear; it sets ``stop``
-    while True:
-        try:
-            case = wire.recv()
-        except EOFError:
-            return
-        wire.send(painter.attempt(case, stop.is_set))

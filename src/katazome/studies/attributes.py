@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -108,14 +109,16 @@ class AttributeStudy:
         """The judge of attributes."""
         learn, ask, _ = self.groups
         file = self.folder / "judge.safetensors"
-        return judge_of(self.pictures, self.known, JUDGED, learn, ask, file, self.judge_steps, self.say)
+        with FileLock(self.folder / ".judge.lock"):  # taught by one process alone, where there are several
+            return judge_of(self.pictures, self.known, JUDGED, learn, ask, file, self.judge_steps, self.say)
 
     @cached_property
     def embedding(self) -> Embedding:
         """The judge of likeness."""
         learn, ask, _ = self.groups
         file = self.folder / "embedding.safetensors"
-        return embedding_of(self.classifier, self.pictures, self.known, learn, ask, file, self.say)
+        with FileLock(self.folder / ".embedding.lock"):
+            return embedding_of(self.classifier, self.pictures, self.known, learn, ask, file, self.say)
 
     def subjects(self, arm: Arm) -> list[int]:
         """Return the faces of an arm: of people apart, one each, who surely lack what is asked for."""
@@ -161,7 +164,7 @@ class AttributeStudy:
                 f"of {len(self.pictures.sources)} pictures only {len(self.groups[2])} are left to be edited; "
                 f"at least {FEWEST_SUBJECTS} are needed, give a larger collection"
             )
-        self.manifest.part(*self.part).run(self._measure, self.say)
+        self.manifest.part(*self.part).run(self.measure, self.say)
         rows = self.manifest.results()
         write_csv(self.folder / "cases.csv", rows)
         table = summary(rows, self.embedding.threshold)
@@ -179,7 +182,8 @@ class AttributeStudy:
         write_page(self.folder / "report.html", "Study: attributes", head, {"By arm": table}, pictures)
         return report
 
-    def _measure(self, case: Case) -> Figures:
+    def measure(self, case: Case) -> Figures:
+        """Measure a case."""
         arm = next(a for a in ARMS if a.name == case.values["arm"])
         number = self.subjects(arm)[int(case.values["number"])]
         wish, asked_for, yes = WISHES[arm.wish]

@@ -115,7 +115,7 @@ class FilterStudy:
     def run(self) -> str:
         """Measure what is missing of this part; return the report (Markdown) of all there is."""
         (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
-        self.manifest.part(*self.part).run(self._measure, self.say)
+        self.manifest.part(*self.part).run(self.measure, self.say)
         rows = self.manifest.results()
         write_csv(self.folder / "cases.csv", rows)
         done = f"{len(rows)} of {len(self.manifest.cases)} cases."
@@ -123,7 +123,8 @@ class FilterStudy:
         (self.folder / "report.md").write_text(report, encoding="utf-8")
         return report
 
-    def _measure(self, case: Case) -> Figures:
+    def measure(self, case: Case) -> Figures:
+        """Measure a case."""
         way = str(case.values["way"])
         folder, _, stem = str(case.values["picture"]).partition("/")
         root = next(path for path in self.sets if path.name == folder)

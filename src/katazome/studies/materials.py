@@ -158,7 +158,7 @@ class MaterialStudy:
     def run(self) -> str:
         """Measure what is missing of this part; return the report (Markdown) of all there is."""
         (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
-        self.manifest.part(*self.part).run(self._measure, self.say)
+        self.manifest.part(*self.part).run(self.measure, self.say)
         rows = self.manifest.results()
         write_csv(self.folder / "cases.csv", [_flat(row) for row in rows])
         tables = {"By material": summary(rows, "to"), "By content": summary(rows, "content")} if rows else {}
@@ -176,7 +176,8 @@ class MaterialStudy:
         write_page(self.folder / "report.html", "Study: materials", head, tables, sheets)
         return report
 
-    def _measure(self, case: Case) -> Figures:
+    def measure(self, case: Case) -> Figures:
+        """Measure a case."""
         content = next(c for c in self.contents if c.name == case.values["content"])
         look = self._typical[str(case.values["to"])][int(case.values["number"])]
         picture = read(content.picture)

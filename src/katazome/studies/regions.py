@@ -16,7 +16,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -62,21 +62,31 @@ class RegionStudy:
     sets: Sequence[Path]
     words: Sequence[tuple[str, str]]
     folder: Path
+    part: tuple[int, int] = (1, 1)
     say: Callable[[str], None] = lambda _: None
 
-    def run(self) -> str:
-        """Measure what is missing and return the report (Markdown), also written to the folder."""
-        things = [thing for path in self.sets for thing in things_in(path, self.words)]
-        if not things:
+    @cached_property
+    def things(self) -> Mapping[str, Thing]:
+        """All things, by the names of their cases; :class:`PictureError` where there are none."""
+        found = [thing for path in self.sets for thing in things_in(path, self.words)]
+        if not found:
             raise PictureError("no picture has a thing that can be named; check the table of words")
-        (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
-        named = {f"{t.set}-{t.picture.stem}-{t.word.replace(' ', '-')}": t for t in things}
+        return {f"{t.set}-{t.picture.stem}-{t.word.replace(' ', '-')}": t for t in found}
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """All cases: a thing each."""
         cases = [
-            Case(name, {"set": t.set, "picture": t.picture.stem, "word": t.word}) for name, t in named.items()
+            Case(name, {"set": t.set, "picture": t.picture.stem, "word": t.word})
+            for name, t in self.things.items()
         ]
-        manifest = Manifest(self.folder / "cases", cases)
-        manifest.run(lambda one: self._measure(named[one.name], one.name), self.say)
-        rows = manifest.results()
+        return Manifest(self.folder / "cases", cases)
+
+    def run(self) -> str:
+        """Measure what is missing of this part; return the report (Markdown) of all there is."""
+        (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
+        self.manifest.part(*self.part).run(self.measure, self.say)
+        rows = self.manifest.results()
         write_csv(self.folder / "things.csv", rows)
         text = ["# Study: regions", "", "Mean intersection over union of thing and background.", ""]
         for title, key in (("By set", "set"), ("By word", "word")):
@@ -85,7 +95,9 @@ class RegionStudy:
         (self.folder / "report.md").write_text(report)
         return report
 
-    def _measure(self, thing: Thing, name: str) -> Figures:
+    def measure(self, case: Case) -> Figures:
+        """Measure a case."""
+        thing = self.things[case.name]
         pixels = read(thing.picture).pixels
         true, ignored = thing.mask()
         meant = meaning(thing.word)
@@ -103,7 +115,7 @@ class RegionStudy:
         }
         shown = [("picture", pixels), ("mask", true)] + [(k, found[k]) for k in ("object", "salient")]
         cells = [(title, x.expand(-1, 3, -1, -1)) for title, x in shown]
-        write(sheet([cells], cell=240), self.folder / "pictures" / f"{name}.png", overwrite=True)
+        write(sheet([cells], cell=240), self.folder / "pictures" / f"{case.name}.png", overwrite=True)
         return {
             "area": float(true.mean()),
             "seen": float(share(presence(sight_of(network), pixels), meant.classes)),
@@ -113,6 +125,8 @@ class RegionStudy:
 
 def summary(rows: Sequence[Figures], key: str) -> list[Figures]:
     """Return means over the rows that are alike in ``key``, then over all."""
+    if not rows:
+        return []
     groups: dict[str, list[Figures]] = {}
     for row in rows:
         groups.setdefault(str(row[key]), []).append(row)

@@ -70,7 +70,7 @@ class WAEStudy:
     def run(self) -> str:
         """Measure what is missing of this part; return the report (Markdown) of all there is."""
         (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
-        self.manifest.part(*self.part).run(self._measure, self.say)
+        self.manifest.part(*self.part).run(self.measure, self.say)
         rows = [{k: v for k, v in row.items() if k != "pictures"} for row in self.manifest.results()]
         write_csv(self.folder / "cases.csv", rows)
         for name, model in self.models.items():
@@ -97,7 +97,8 @@ class WAEStudy:
         turned = [source for row in zip(*columns, strict=True) for source in row]
         return torch.cat([load_square(source, side) for source in turned[:MANY]])
 
-    def _measure(self, case: Case) -> Figures:
+    def measure(self, case: Case) -> Figures:
+        """Measure a case."""
         name = str(case.values["model"])
         model = self.models.get(name)
         side = model.facts.side if model else next(iter(self.models.values())).facts.side

@@ -27,7 +27,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
@@ -80,6 +80,18 @@ class VGGWeights:
     """Matrix (3, 3) and bias (3,): input of ``conv1_1`` = matrix @ RGB in [0,1] + bias, at each pixel."""
     convs: Mapping[str, tuple[Tensor, Tensor]]
     """``conv1_1`` .. ``conv5_4``: weight (out, in, 3, 3) and bias (out,)."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Sent as arrays: tensors would go through shared memory, of which a container has little.
+        pairs = {"": self.colour, **self.convs}
+        plain = {name: (weight.numpy(), bias.numpy()) for name, (weight, bias) in pairs.items()}
+        return _from_arrays, (self.name, self.flavour, self.sha256, plain)
+
+
+def _from_arrays(name: str, flavour: Flavour, sha256: str, plain: Mapping[str, Any]) -> VGGWeights:
+    pairs = {key: (torch.tensor(weight), torch.tensor(bias)) for key, (weight, bias) in plain.items()}
+    colour = pairs.pop("")
+    return VGGWeights(name=name, flavour=flavour, sha256=sha256, colour=colour, convs=pairs)
 
 
 def open_vgg(source: str | Path | None = None, *, progress: Progress | None = None) -> VGGWeights:
