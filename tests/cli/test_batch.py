@@ -16,8 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from katazome.errors import OutputError
+from katazome.errors import OutputError, PictureError
 from katazome.jobs import local
+from katazome.jobs.inputs import hash_of
 from katazome.pictures.write import write
 from katazome.recipe import open_recipe
 from tests.cli.conftest import children, environment, needs_proc, program, ran
@@ -112,6 +113,60 @@ def test_broken_pictures_do_not_stop_the_rest(
     Path("photos/p3.png").unlink()
     assert katazome(*MANY) == 0
     assert len(made()) == 6
+
+
+def test_a_mask_for_each_picture(katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("masks").mkdir()
+    for name in ("p0", "p2"):
+        with Image.open(f"photos/{name}.png") as photo:
+            mask = Image.new("L", photo.size, 0)
+        mask.paste(255, (0, 0, mask.width // 2, mask.height))
+        mask.save(f"masks/{name}.png")
+    asked = ["batch", "photos", "--style", "looks/wheat.png", "-o", "out", *QUICK]
+    asked += ["--where", "mask:masks/{content}.png"]
+    loud = [word for word in asked if word != "--quiet"]
+    missing = "p1.wheat.png: there is no file 'masks/p1.png'"
+    assert katazome(*loud, "--plan") == 0
+    told = capsys.readouterr()
+    assert missing in told.err
+    assert told.out.startswith("2 pictures to make, 1 cannot be made: about ")
+    assert katazome(*loud) == 1
+    error = capsys.readouterr().err
+    assert missing in error
+    assert "1 picture could not be made, 2 were; out/batch/table.csv says why" in error
+    assert list(made()) == ["p0.wheat.png", "p2.wheat.png"]
+    row = table()["p1.wheat.png"]
+    assert row["state"] == "failed"
+    assert row["why"].startswith("there is no file 'masks/p1.png'")
+    assert row["content"] == "../../photos/p1.png"
+    one = ("stylize", "photos/p2.png", "looks/wheat.png", "-o", "one.png", *QUICK)
+    assert katazome(*one, "--where", "mask:masks/p2.png") == 0
+    assert Path("one.png").read_bytes() == made()["p2.wheat.png"]
+    # the mask is there: its picture is made, and no other
+    before = {p: p.stat().st_mtime_ns for p in Path("out").glob("*.png")}
+    with Image.open("photos/p1.png") as photo:
+        Image.new("L", photo.size, 255).save("masks/p1.png")
+    assert katazome(*asked) == 0
+    assert len(made()) == 3
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_a_picture_that_cannot_be_read_when_the_manifest_is_made(
+    katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path) -> str:
+        if path.name == "p1.png":
+            raise PictureError("'photos/p1.png' may not be read (no permission); change its rights")
+        return hash_of(path)
+
+    monkeypatch.setattr("katazome.jobs.batch.hash_of", denied)
+    assert katazome(*MANY) == 1
+    assert "2 pictures could not be made, 4 were; out/batch/table.csv says why" in capsys.readouterr().err
+    rows = table()
+    assert len(rows) == 6
+    assert rows["p1.wheat.png"]["state"] == rows["p1.taehw.png"]["state"] == "failed"
+    assert rows["p1.wheat.png"]["why"].startswith("'photos/p1.png' may not be read")
+    assert rows["p1.wheat.png"]["styles"] == "../../looks/wheat.png"
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(

@@ -15,6 +15,7 @@ from katazome.errors import OptionError, PictureError
 from katazome.jobs.batch import Order, check_case, check_output
 from katazome.jobs.inputs import files_of, pictures
 from katazome.jobs.manifest import Case
+from katazome.methods.options import STARTS
 from katazome.pictures.write import write
 
 WEIGHTS = "ab" * 32
@@ -135,9 +136,72 @@ def test_what_is_in_a_file_counts_not_what_it_is_called(here: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_picture_that_may_not_be_read_does_not_stop_the_rest(here: Path) -> None:
     Path("photos/a.png").chmod(0)
-    cases, broken = order().cases()
+    cases, unfit = order().cases()
     assert [case.values["output"] for case in cases] == ["b.one.jpg", "b.two.jpg"]
-    assert "may not be read" in broken[0]
+    assert [one.output for one in unfit] == ["a.one.png", "a.two.png"]
+    assert "may not be read" in unfit[0].why
+
+
+def test_files_of_each_picture(here: Path) -> None:
+    for name in ("a", "b"):
+        for place in (f"masks/{name}.one.png", f"masks/{name}.two.png", f"starts/{name}.png"):
+            Path(place).parent.mkdir(exist_ok=True)
+            write(torch.rand(1, 3, 4, 4), place)
+    for number in range(1, 5):
+        write(torch.rand(1, 3, 4, 4), f"{number:05}.png")
+    options: dict[str, Any] = {
+        "where": "not:mask:{folder}/masks/{content}.{style}.png and face",
+        "style_where": "mask:{number}.png, everything",
+        "init": "starts/{content}.png",
+    }
+    first, *_ = order(["photos/a.png", "photos/sub/b.JPG"], options=options).cases()[0]
+    assert first.values["options"] == {
+        "where": "(not:mask:masks/a.one.png and face)",
+        "style_where": "mask:00001.png, everything",
+        "init": "starts/a.png",
+    }
+    assert list(first.values["files"]) == ["00001.png", "masks/a.one.png", "starts/a.png"]
+    options = {"at": ["mask:masks/{content}.one.png=looks/{style}.png", "everything=looks/two.png"]}
+    last = order(options=options).cases()[0][-1]
+    assert last.values["options"]["at"] == [
+        "mask:masks/b.one.png=looks/two.png",
+        "everything=looks/two.png",
+    ]
+
+
+def test_a_file_is_called_what_it_is_called(here: Path) -> None:
+    """A result's name is tidied, that of a mask is not."""
+    Path("photos/a.png").rename("photos/a, the first.png")
+    write(torch.rand(1, 3, 4, 4), "mask of a, the first.png")
+    options = {"where": "mask:'mask of {content}.png'"}
+    case, *_ = order(["photos/a, the first.png"], options=options).cases()[0]
+    assert case.values["output"] == "a-the-first.one.png"
+    assert case.values["options"]["where"] == 'mask:"mask of a, the first.png"'
+    assert list(case.values["files"]) == ["mask of a, the first.png"]
+
+
+def test_a_mask_that_is_missing_is_the_failure_of_its_picture(here: Path) -> None:
+    write(torch.rand(1, 3, 4, 4), "b.png")
+    cases, unfit = order(styles=["looks/one.png"], options={"where": "mask:{content}.png"}).cases()
+    assert [case.values["output"] for case in cases] == ["b.one.jpg"]
+    assert [one.output for one in unfit] == ["a.one.png"]
+    assert unfit[0].why.startswith("there is no file 'a.png'")
+    with pytest.raises(PictureError, match=r"none of the pictures can be made: there is no file 'no-a\.png'"):
+        order(options={"where": "mask:no-{content}.png"}).cases()
+    with pytest.raises(PictureError, match=r"^there is no file 'none\.png'"):  # which is for all
+        order(options={"where": "mask:none.png", "init": "{content}.png"}).cases()
+
+
+def test_fields_that_there_are_not(here: Path) -> None:
+    with pytest.raises(OptionError, match=r"where has \{contnt\}; did you mean 'content'"):
+        order(options={"where": "mask:{contnt}.png"}).cases()
+    with pytest.raises(OptionError, match=r"init has \{style\}, and a picture here has not one style"):
+        order(combine="together", options={"init": "{style}.png"}).cases()
+
+
+def test_all_words_for_a_start_are_no_files(here: Path) -> None:
+    for start in STARTS:
+        assert order(options={"init": start}).cases()[0][0].values["files"] == {}
 
 
 def test_wrong_options_are_told_before_anything_is_done(here: Path) -> None:

@@ -17,13 +17,15 @@ from katazome.cli.study import part_of
 from katazome.cli.stylize import CLASSES, check_options, presets_of
 from katazome.device import resolve_device
 from katazome.errors import KatazomeError, MethodError, OptionError, OutputError, PictureError
-from katazome.jobs.batch import BOOKS, Order, check_case
-from katazome.jobs.inputs import STARTS, hash_of
+from katazome.jobs.batch import BOOKS, Order, Unfit, check_case
+from katazome.jobs.fields import has_fields
+from katazome.jobs.inputs import hash_of
 from katazome.jobs.local import RECORDS, Painter
 from katazome.jobs.manifest import Case, Manifest
 from katazome.jobs.replay import Replay
 from katazome.jobs.summary import write_sheet, write_table
 from katazome.methods.base import get_method, list_methods
+from katazome.methods.options import STARTS
 from katazome.networks.segmenter import open_segmenter
 from katazome.objective.plan import WARM_UP_SECONDS, duration
 from katazome.recipe import open_recipe
@@ -44,12 +46,12 @@ def _batch(*contents: str, **given: Any) -> int:
         raise OptionError(
             "devices shares out the tiles of one picture; a batch shares out its pictures: take --workers"
         )
-    broken: list[str] = []
+    unfit: list[Unfit] = []
     if settings.manifest is not None:
         cases, folder = _given_manifest(Path(settings.manifest), contents, given, weights)
     else:
         folder = _folder(settings)
-        cases, broken = _ordered(contents, folder, settings, given, weights)
+        cases, unfit = _ordered(contents, folder, settings, given, weights)
     painter = Painter(
         folder, weights, settings.device, overwrite=settings.overwrite, save_every=settings.save_every
     )
@@ -60,20 +62,21 @@ def _batch(*contents: str, **given: Any) -> int:
         _write_manifest(painter.manifest(cases), folder / BOOKS / MANIFEST, settings)
     done = len(own) - len(missing)
     told = f"{_many(len(missing))} to make" + (f", {done} done already" if done else "")
+    told += f", {len(unfit)} cannot be made" if unfit else ""
+    for one in unfit:
+        tell(f"{one.output}: {one.why}", quiet=settings.quiet)
     if settings.plan:
-        for text in broken:
-            tell(text, quiet=settings.quiet)
         print(f"{told}{_foretold(painter, missing, settings)}; {folder / BOOKS / MANIFEST}", flush=True)
         return 0
     tell(told, quiet=settings.quiet)
-    return _run(painter, own, missing, broken, settings)
+    return _run(painter, own, missing, unfit, settings)
 
 
 def _run(
     painter: Painter,
     own: Sequence[Case],
     missing: Sequence[Case],
-    broken: Sequence[str],
+    unfit: Sequence[Unfit],
     settings: BatchSettings,
 ) -> int:
     failed: dict[str, str] = {}
@@ -106,18 +109,16 @@ def _run(
             f"{hopeless}. {_many(made)} made in this run are whole; the same command makes the other "
             f"{len(missing) - made}"
         )
-    books = [write_table(painter, own, failed), write_sheet(painter, own)]
+    books = [write_table(painter, own, failed, unfit), write_sheet(painter, own)]
     tell("; ".join(str(path) for path in books if path is not None), quiet=settings.quiet)
-    for text in broken:
-        tell(text, quiet=settings.quiet)
     if interrupt.asked and rest:
         tell(
             f"interrupted; {_many(made)} made, {rest} left. To go on: the same command", quiet=settings.quiet
         )
         return INTERRUPTED
-    if failed or broken:
+    if failed or unfit:
         raise MethodError(
-            f"{_many(len(failed) + len(broken))} could not be made, {made} were; {books[0]} says why"
+            f"{_many(len(failed) + len(unfit))} could not be made, {made} were; {books[0]} says why"
         )
     return 0
 
@@ -137,7 +138,7 @@ def _ordered(
     settings: BatchSettings,
     given: Mapping[str, Any],
     weights: VGGWeights,
-) -> tuple[list[Case], list[str]]:
+) -> tuple[list[Case], list[Unfit]]:
     if "-" in (*contents, *settings.style):
         raise OptionError("standard input (-) is one picture; batch takes files, folders and patterns")
     options = {k: v for k, v in given.items() if k not in declare.declared({"": BatchSettings})}
@@ -193,7 +194,10 @@ def _check_files(replay: Replay, options: Mapping[str, Any], weights: VGGWeights
         )
     replay.check_weights(here)
     start = options.get("init")
-    replay.check_start(None if start in (None, *STARTS) else hash_of(Path(start)))
+    if start in (None, *STARTS):
+        replay.check_start(None)
+    else:
+        replay.check_start("each its own" if has_fields(start) else hash_of(Path(start)))
 
 
 def _threads_before(folder: Path) -> int:

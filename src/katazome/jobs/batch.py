@@ -11,14 +11,17 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from katazome.collections.folders import Source
-from katazome.errors import OptionError, PictureError, nearest
-from katazome.jobs.inputs import STARTS, files_of, hash_of, pictures
+from katazome.errors import OptionError, PictureError, RegionError
+from katazome.jobs.fields import fill, fill_files, has_fields
+from katazome.jobs.inputs import files_of, hash_of, pictures
 from katazome.jobs.manifest import Case
 from katazome.methods.base import get_method
+from katazome.methods.options import STARTS
 from katazome.pictures.write import SUFFIXES as WRITABLE
 from katazome.pictures.write import plain_name
 
@@ -27,8 +30,6 @@ NAME = "{content}.{style}{ext}"
 BOOKS = "batch"
 """Folder of manifest, results, table and sheet, inside that of the pictures."""
 
-_FIELDS = ("content", "style", "folder", "number", "method", "ext")
-_FIELD = re.compile(r"\{([^{}]*)\}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _VALUES = {
     "content": str,
@@ -46,6 +47,16 @@ _VALUES = {
 }
 
 
+@dataclass(frozen=True)
+class Unfit:
+    """A picture that cannot be made, as was seen when the manifest was."""
+
+    output: str
+    places: Mapping[str, Any]
+    """As a case has them."""
+    why: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """What is to be made of many pictures."""
@@ -61,34 +72,31 @@ class Order:
     preset: str = ""
     preview: str = "no"
     options: Mapping[str, Any] = field(default_factory=dict)
+    """The files that ``where``, ``style_where``, ``at`` and ``init`` name may have fields of the picture."""
     weights: str
     """SHA-256 of the network."""
     threads: int
     depth: int = 8
     recipe: bool = True
 
-    def cases(self) -> tuple[list[Case], list[str]]:
-        """Return the cases, and a sentence for each picture that cannot be read at all.
+    def cases(self) -> tuple[list[Case], list[Unfit]]:
+        """Return the cases, and what cannot be one: a picture, or a file of its own, cannot be read.
 
         Raises:
-            PictureError: nothing is found, a style cannot be read.
+            PictureError: nothing is found, nothing can be read, a style cannot, or what is for all pictures.
             OptionError: two pictures would be written to one file; counts that do not pair; a wrong name.
         """
         check_options(self.method, self.preset, self.options)
         contents = pictures(self.contents, self.folder, "picture")
         styles = pictures(self.styles, self.folder, "style") if self.styles else []
-        hashes = {style.path: hash_of(style.path) for style in styles}
-        files = {name: hash_of(Path(name)) for name in sorted(files_of(self.options))}
+        hashed = cache(hash_of)
+        for file in [*(style.path for style in styles), *map(Path, sorted(files_of(self.options)))]:
+            if not has_fields(str(file)):
+                hashed(file)
         found: list[Case] = []
-        broken: list[str] = []
+        unfit: list[Unfit] = []
         taken: dict[str, str] = {}
         for number, (content, looks) in enumerate(self._together(contents, styles), 1):
-            try:
-                if content.path not in hashes:
-                    hashes[content.path] = hash_of(content.path)
-            except PictureError as error:
-                broken.append(str(error))
-                continue
             output = self._output(content, looks, number)
             made_of = " with ".join(f"'{one.path}'" for one in (content, *looks))
             other = taken.setdefault(output.casefold(), made_of)
@@ -97,25 +105,30 @@ class Order:
                     f"{other} and {made_of} would both be written to '{output}'; tell them apart by --name, "
                     f"as with '{{folder}}/{NAME}' or '{{number}}.{NAME}'"
                 )
-            values = {
-                "content": hashes[content.path],
-                "styles": [hashes[look.path] for look in looks],
-                "method": self.method,
-                "preset": self.preset,
-                "preview": self.preview,
-                "options": dict(self.options),
-                "files": files,
-                "weights": self.weights,
-                "threads": self.threads,
-                "output": output,
-                "depth": self.depth,
-                "recipe": self.recipe,
-            }
             places = {"content": self._place(content), "styles": [self._place(look) for look in looks]}
+            try:
+                options = fill_files(self.options, self._words(content, looks, number))
+                values = {
+                    "content": hashed(content.path),
+                    "styles": [hashed(look.path) for look in looks],
+                    "method": self.method,
+                    "preset": self.preset,
+                    "preview": self.preview,
+                    "options": options,
+                    "files": {name: hashed(Path(name)) for name in sorted(files_of(options))},
+                    "weights": self.weights,
+                    "threads": self.threads,
+                    "output": output,
+                    "depth": self.depth,
+                    "recipe": self.recipe,
+                }
+            except (PictureError, RegionError) as error:
+                unfit.append(Unfit(output, places, str(error)))
+                continue
             found.append(Case(case_name(output), values, places))
         if not found:
-            raise PictureError(f"none of the pictures can be read: {broken[0]}")
-        return found, broken
+            raise PictureError(f"none of the pictures can be made: {unfit[0].why}")
+        return found, unfit
 
     def _together(
         self, contents: Sequence[Source], styles: Sequence[Source]
@@ -140,20 +153,26 @@ class Order:
     def _output(self, content: Source, looks: Sequence[Source], number: int) -> str:
         suffix = content.path.suffix.lower()
         stems = [plain_name(look.path.stem) for look in looks] or ["styled"]
+        folder = PurePosixPath(content.name).parts[:-1]
         words = {
+            **self._words(content, looks, number),
             "content": plain_name(content.path.stem),
             "style": ".".join(stems if len(stems) <= 3 else [stems[0], f"and-{len(stems) - 1}-more"]),
-            "folder": "/".join(plain_name(part) for part in PurePosixPath(content.name).parts[:-1]) or ".",
-            "number": f"{number:05}",
-            "method": self.method,
+            "folder": "/".join(plain_name(part) for part in folder) or ".",
             "ext": suffix if suffix in WRITABLE and (self.depth == 8 or suffix == ".png") else ".png",
         }
-        for name in _FIELD.findall(self.name):
-            if name not in words:
-                raise OptionError(
-                    f"name has {{{name}}}{nearest(name, _FIELDS)} (known: {', '.join(_FIELDS)})"
-                )
-        return check_output(_FIELD.sub(lambda found: words[found[1]], self.name))
+        return check_output(fill(self.name, words, "name"))
+
+    def _words(self, content: Source, looks: Sequence[Source], number: int) -> dict[str, str]:
+        """Return what the fields are in the names of files that are there already."""
+        own = {"style": looks[0].path.stem} if len(looks) == 1 else {}
+        return own | {
+            "content": content.path.stem,
+            "folder": PurePosixPath(content.name).parent.as_posix(),
+            "number": f"{number:05}",
+            "method": self.method,
+            "ext": content.path.suffix,
+        }
 
     def _place(self, source: Source) -> str:
         try:

@@ -11,14 +11,12 @@ from typing import Any
 from katazome.collections.folders import SUFFIXES, Source, find
 from katazome.errors import OptionError, PictureError, nearest
 from katazome.filters.select import in_words
+from katazome.methods.options import STARTS
 from katazome.networks.feedforward import SHELF as FEEDFORWARDS
 from katazome.networks.wae_model import SHELF as AUTOENCODERS
 from katazome.pictures.read import file_bytes
 from katazome.regions.grammar import parse_list, parse_placement
 from katazome.regions.region import Both, Either, Filters, Mask, Not, Region
-
-STARTS = ("content", "random", "style")
-"""What ``init`` may be beside a picture's file."""
 
 
 def pictures(given: Sequence[str], results: Path, what: str) -> list[Source]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from katazome.errors import OutputError, PictureError
+from katazome.jobs.batch import Unfit
 from katazome.jobs.compare import opaque
 from katazome.jobs.local import Painter
 from katazome.jobs.manifest import Case, write_text
@@ -26,20 +27,23 @@ _ACROSS = 8
 _COLUMNS = ("output", "state", "content", "styles", "width", "height", "seconds", "sha256", "why")
 
 
-def write_table(painter: Painter, cases: Sequence[Case], failed: Mapping[str, str]) -> Path:
-    """Write the table, a line for each case, and return its path; ``failed`` are sentences by case."""
+def write_table(
+    painter: Painter, cases: Sequence[Case], failed: Mapping[str, str], unfit: Sequence[Unfit] = ()
+) -> Path:
+    """Write the table, a line for each picture, and return its path; ``failed`` are sentences by case."""
     text = io.StringIO()
     rows = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     rows.writeheader()
     for case in cases:
         figures = painter.manifest([case]).result(case)
-        places = {"content": case.places["content"], "styles": " ".join(case.places["styles"])}
-        row = {"output": case.values["output"], **places, **(figures or {})}
+        row = {"output": case.values["output"], **_places(case), **(figures or {})}
         if case.name in failed:
             row |= {"state": "failed", "why": failed[case.name]}
         else:
             row["state"] = "waiting" if figures is None else "done"
         rows.writerow(row)
+    for one in unfit:
+        rows.writerow({"output": one.output, **_places(one), "state": "failed", "why": one.why})
     path = painter.books / TABLE
     write_text(path, text.getvalue(), "the table")
     return path
@@ -73,6 +77,10 @@ def write_sheet(painter: Painter, cases: Sequence[Case]) -> Path | None:
     path = painter.books / SHEET
     write(sheet(rows, cell=_CELL), path, overwrite=True)
     return path
+
+
+def _places(one: Case | Unfit) -> dict[str, str]:
+    return {"content": one.places["content"], "styles": " ".join(one.places["styles"])}
 
 
 def _cell(file: Path, caption: str) -> list[tuple[str, Tensor]]:
