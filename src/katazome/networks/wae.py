@@ -15,7 +15,8 @@ for the networks of the vector form. What the slides leave open is chosen here:
 - ``spatial`` goes beyond them: the content is a small map with stride 8, each channel brought to mean 0 and
   deviation 1 over the picture, so that colour and contrast have to come from the style; the style code scales
   and shifts the channels of the decoder, which are brought to one level at each position before [Karras et
-  al., "Progressive growing of GANs", ICLR 2018, section 4.2]. Nothing in the decoder depends on the rest of
+  al., "Progressive growing of GANs", ICLR 2018, section 4.2]. Its enlargements are bilinear: nearest ones
+  leave the lines of the code's grid in smooth places. Nothing in the decoder depends on the rest of
   the picture, so any size works and tiles have no seam.
 """
 
@@ -38,7 +39,7 @@ COLUMNS = 32
 STRIDE = 8
 """Pixels from one position of a spatial content code to the next."""
 
-HALO = 40
+HALO = 48
 """How far (px) a position of the decoded picture, or of the content code, sees at most; see the tests."""
 
 _SEED = 20181101
@@ -232,7 +233,7 @@ class SpatialDecoder(nn.Module):
         x = content
         for number, (conv, modulation) in enumerate(zip(self.convs, self.styles, strict=True)):
             if number in _ENLARGED:
-                x = F.interpolate(x, scale_factor=2, mode="nearest")
+                x = F.interpolate(x, scale_factor=2, mode="bilinear")
             scale, shift = modulation(style)[:, :, None, None].chunk(2, 1)
             made = (_levelled(conv(_reflected(x))) * (1 + scale) + shift).relu()
             x = x + made if number in (1, 2) else made

@@ -17,7 +17,7 @@ from katazome.weights.flavours import VGGWeights
 from katazome.weights.modelfile import Card, Kind
 from katazome.weights.shelf import Shelf
 
-KIND = Kind("wae", 1, "autoencoder of style and content", "katazome train wae --images DIR -o MODEL")
+KIND = Kind("wae", 2, "autoencoder of style and content", "katazome train wae --images DIR -o MODEL")
 
 DEFAULT = "spatial"
 """The autoencoder that is taken where none is named."""
