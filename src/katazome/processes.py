@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from katazome.device import resolve_device
-from katazome.errors import KatazomeError
+from katazome.errors import KatazomeError, OptionError
 
 Made = TypeVar("Made")
 
@@ -43,6 +43,14 @@ def join(name: str) -> torch.device:
 def launched() -> bool:
     """Whether torchrun started this process."""
     return dist.is_available() and dist.is_torchelastic_launched()
+
+
+def alone(what: str) -> None:
+    """Raise :class:`OptionError` where torchrun started several processes of what only one can do."""
+    if launched():
+        raise OptionError(
+            f"torchrun started several processes, and each would do the whole of {what}; start it without"
+        )
 
 
 def meet(device: torch.device, file: Path, number: int, count: int) -> None:

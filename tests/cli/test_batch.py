@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from PIL import Image
 from katazome.errors import OutputError, PictureError
 from katazome.jobs import local
 from katazome.jobs.inputs import hash_of
+from katazome.jobs.lock import only_run
 from katazome.pictures.write import write
 from katazome.recipe import open_recipe
 from tests.cli.conftest import children, environment, needs_proc, program, ran
@@ -356,3 +358,39 @@ def test_threads_are_those_of_the_manifest(
     torch.set_num_threads(1)
     assert katazome(*given, "--part", "2/2") == 0
     assert {open_recipe(p).threads for p in Path("out").glob("*.png")} == {2}
+
+
+def test_two_runs_at_the_same_work(
+    katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert katazome(*MANY, "--part", "1/2") == 0
+    with only_run(Path("out/batch"), (2, 2)):
+        assert katazome(*MANY, "--part", "2/2") == 1
+        assert "another run is at work in 'out/batch'; wait for it to end" in capsys.readouterr().err
+        assert katazome(*MANY, "--part", "1/2") == 0  # the other part's
+        assert katazome(*MANY, "--plan") == 0
+    assert katazome(*MANY, "--part", "2/2") == 0
+
+
+def test_a_run_that_was_killed_is_in_nobody_s_way(katazome: Katazome, many: Path) -> None:
+    hold = (
+        "import sys; from pathlib import Path; from katazome.jobs.lock import only_run\n"
+        "with only_run(Path('out/batch'), (1, 1)): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline().strip() == b"held"
+        assert katazome(*MANY) == 1
+        other.kill()
+    assert katazome(*MANY) == 0
+
+
+@pytest.mark.parametrize("command", ["batch", "attribute"])
+def test_torchrun_starts_what_one_process_does(
+    command: str, katazome: Katazome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "some")
+    assert katazome(command, "photo.jpg", "-o", "out") == 2
+    assert "torchrun started several processes" in capsys.readouterr().err

@@ -26,6 +26,7 @@ from katazome.networks.faces import NETWORKS, FaceNetworks, open_faces
 from katazome.pictures.read import Picture, read
 from katazome.pictures.sheet import sheet
 from katazome.pictures.write import check_target, default_name, write
+from katazome.processes import alone
 from katazome.statistics.direction import Direction
 from katazome.weights import store
 
@@ -34,6 +35,7 @@ _CELL, _SMALL, _ACROSS = 256, 96, 10
 
 def _attribute(*content: str, **given: Any) -> int:
     settings = AttributeSettings.from_json(declare.values_of(AttributeSettings, given))
+    alone("an edit")
     if settings.list_:
         return _list(settings)
     if len(content) != 1:

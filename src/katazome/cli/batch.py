@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from katazome.jobs.batch import BOOKS, Order, Unfit, check_case
 from katazome.jobs.fields import has_fields
 from katazome.jobs.inputs import hash_of
 from katazome.jobs.local import RECORDS, Painter
+from katazome.jobs.lock import only_run
 from katazome.jobs.manifest import Case, Manifest
 from katazome.jobs.replay import Replay
 from katazome.jobs.summary import write_sheet, write_table
@@ -28,6 +30,7 @@ from katazome.methods.base import get_method, list_methods
 from katazome.methods.options import STARTS
 from katazome.networks.segmenter import open_segmenter
 from katazome.objective.plan import WARM_UP_SECONDS, duration
+from katazome.processes import alone
 from katazome.recipe import open_recipe
 from katazome.weights.flavours import VGGWeights
 
@@ -38,6 +41,7 @@ _GOLDEN = 0.618034
 
 def _batch(*contents: str, **given: Any) -> int:
     settings = BatchSettings.from_json(declare.values_of(BatchSettings, given))
+    alone("a batch (--workers has processes of its own)")
     part = part_of(settings.part)
     weights = settings.network()
     resolve_device(settings.device)
@@ -55,21 +59,23 @@ def _batch(*contents: str, **given: Any) -> int:
     painter = Painter(
         folder, weights, settings.device, overwrite=settings.overwrite, save_every=settings.save_every
     )
-    own = list(painter.manifest(cases).part(*part).cases)
-    missing = painter.missing(own)
-    _check_free(painter, missing, settings)
-    if settings.manifest is None:
-        _write_manifest(painter.manifest(cases), folder / BOOKS / MANIFEST, settings)
-    done = len(own) - len(missing)
-    told = f"{_many(len(missing))} to make" + (f", {done} done already" if done else "")
-    told += f", {len(unfit)} cannot be made" if unfit else ""
-    for one in unfit:
-        tell(f"{one.output}: {one.why}", quiet=settings.quiet)
-    if settings.plan:
-        print(f"{told}{_foretold(painter, missing, settings)}; {folder / BOOKS / MANIFEST}", flush=True)
-        return 0
-    tell(told, quiet=settings.quiet)
-    return _run(painter, own, missing, unfit, settings)
+    # A plan may be asked for while a run is at work.
+    with nullcontext() if settings.plan else only_run(folder / BOOKS, part):
+        own = list(painter.manifest(cases).part(*part).cases)
+        missing = painter.missing(own)
+        _check_free(painter, missing, settings)
+        if settings.manifest is None:
+            _write_manifest(painter.manifest(cases), folder / BOOKS / MANIFEST, settings)
+        done = len(own) - len(missing)
+        told = f"{_many(len(missing))} to make" + (f", {done} done already" if done else "")
+        told += f", {len(unfit)} cannot be made" if unfit else ""
+        for one in unfit:
+            tell(f"{one.output}: {one.why}", quiet=settings.quiet)
+        if settings.plan:
+            print(f"{told}{_foretold(painter, missing, settings)}; {folder / BOOKS / MANIFEST}", flush=True)
+            return 0
+        tell(told, quiet=settings.quiet)
+        return _run(painter, own, missing, unfit, settings)
 
 
 def _run(

@@ -1,0 +1,37 @@
+"""One run at a time: who is at work on a folder of results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from katazome.errors import OutputError
+
+
+@contextmanager
+def only_run(books: Path, part: tuple[int, int]) -> Iterator[None]:
+    """Be the only run of a part of a folder's cases, or of all of them.
+
+    The system frees the lock of a process that was killed. Runs of other parts go on beside this one.
+
+    Raises :class:`OutputError` where another run is at it, or the folder cannot be written.
+    """
+    number, parts = part
+    lock = FileLock(books / f".run-{number}-of-{parts}.lock")
+    try:
+        books.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OutputError(
+            f"another run is at work in '{books}'; wait for it to end, or share the work: --workers 2, or "
+            "--part 1/2 and --part 2/2, each begun by itself"
+        ) from None
+    except OSError as error:
+        raise OutputError(f"the folder '{books}' cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
