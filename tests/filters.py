@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from katazome.collections.folders import Source
+from katazome.filters.rank import SHARD, Progress, begin
 from katazome.filters.record import Folder, Rank
 from katazome.filters.settings import Network, RankOptions
+from katazome.weights.flavours import VGGWeights
 
 OPTIONS = RankOptions(layers=("relu2_1", "relu3_1"), side=32, precision="float32")
 NETWORK = Network("tiny", "normalised", "0" * 64)
@@ -26,6 +29,20 @@ def draw(folder: Path, names: Sequence[str], seed: int = 0, size: tuple[int, int
         path.parent.mkdir(parents=True, exist_ok=True)
         coarse = Image.fromarray(noise.integers(0, 256, (6, 6, 3), dtype=np.uint8))
         coarse.resize(size, Image.Resampling.BICUBIC).save(path)
+
+
+def rank(
+    weights: VGGWeights,
+    folders: Sequence[Path],
+    output: str | Path,
+    options: RankOptions | None = None,
+    *,
+    shard: int = SHARD,
+    **given: Any,
+) -> Generator[Progress]:
+    """Begin a rank, or go on with it, in shards of so many pictures; see :func:`begin`."""
+    work = begin(weights, folders, output, options, **given)
+    return work.run(work.missing(shard))
 
 
 def recorded(

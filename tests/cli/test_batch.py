@@ -306,15 +306,17 @@ def test_bad_input(
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_in_the_middle_of_a_picture(many: Path) -> None:
-    slow = ("batch", "photos", "--style", "looks/wheat.png", "-o", "out", *LONG, "150")
+    slow = ("batch", "photos", "--style", "looks/wheat.png", "-o", "out", *LONG, "150", "--save-every", "5")
     whole = list(slow)
     whole[whole.index("out")] = "whole"
     assert ran(*whole, tiny=True).returncode == 0
     with subprocess.Popen(program(*slow, tiny=True), stderr=subprocess.PIPE, env=environment()) as process:
         until = time.monotonic() + 60
-        while not list(Path("out").glob("*.png")) and time.monotonic() < until:
+        # one is made, and it stands in the middle of another
+        while time.monotonic() < until:
+            if list(Path("out").glob("*.png")) and list(Path("out/batch/done").glob("*.checkpoint")):
+                break
             time.sleep(0.01)
-        time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130
@@ -368,8 +370,12 @@ def test_two_runs_at_the_same_work(
         assert katazome(*MANY, "--part", "2/2") == 1
         assert "another run is at work in 'out/batch'; wait for it to end" in capsys.readouterr().err
         assert katazome(*MANY, "--part", "1/2") == 0  # the other part's
+        assert katazome(*MANY) == 1  # of which the other part is a part
+        assert "another run is at work" in capsys.readouterr().err
         assert katazome(*MANY, "--plan") == 0
     assert katazome(*MANY, "--part", "2/2") == 0
+    rows = [len(Path(f"out/batch/table-{n}-of-2.csv").read_text().splitlines()) for n in (1, 2)]
+    assert rows == [4, 4]
 
 
 def test_a_run_that_was_killed_is_in_nobody_s_way(katazome: Katazome, many: Path) -> None:

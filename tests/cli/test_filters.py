@@ -17,7 +17,6 @@ from PIL import Image
 
 from katazome.cli import filters_rank, filters_select
 from katazome.filters.labels import Thing
-from katazome.filters.rank import rank
 from katazome.filters.record import Rank
 from katazome.filters.select import Selection
 from katazome.jobs import ranking
@@ -25,7 +24,7 @@ from katazome.jobs.crew import Outcome, attempt
 from katazome.jobs.manifest import Case
 from katazome.jobs.ranking import Ranker
 from tests.cli.conftest import children, environment, needs_proc, program, ran
-from tests.filters import draw, equal
+from tests.filters import draw, equal, rank
 from tests.tiny import tiny_vgg
 
 Katazome = Callable[..., int]

@@ -10,12 +10,12 @@ import torch
 
 from katazome.collections.folders import load_square
 from katazome.filters.labels import Thing, labels
-from katazome.filters.rank import rank
 from katazome.filters.record import Rank
 from katazome.filters.select import auc, select, top_hits
 from katazome.filters.synthesise import SynthesisOptions, synthesise
 from katazome.networks.vgg import Encoder, EncoderSettings
 from katazome.weights.flavours import VGGWeights
+from tests.filters import rank
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from katazome.filters.rank import rank
 from katazome.filters.record import Rank, merge
 from katazome.filters.select import auc
-from tests.filters import OPTIONS, draw, equal, recorded
+from tests.filters import OPTIONS, draw, equal, rank, recorded
 from tests.tiny import tiny_vgg
 
 # Few different values, so that there are many ties.

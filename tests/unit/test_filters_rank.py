@@ -13,12 +13,12 @@ from PIL import Image
 from katazome.collections.folders import Source, find, load_square
 from katazome.errors import OptionError, OutputError, PictureError
 from katazome.filters import rank as ranking
-from katazome.filters.rank import Progress, begin, overlap, rank
+from katazome.filters.rank import Progress, begin, overlap
 from katazome.filters.record import Rank, merge
 from katazome.filters.settings import Network, RankOptions
 from katazome.filters.show import Box, exciting, field_of, filter_sheet
 from katazome.networks.vgg import Encoder, EncoderSettings
-from tests.filters import OPTIONS, draw, equal, recorded
+from tests.filters import OPTIONS, draw, equal, rank, recorded
 from tests.tiny import tiny_vgg
 
 

@@ -26,13 +26,12 @@ from katazome.filters.labels import (
     labels,
 )
 from katazome.filters.page import SCRIPT, pages
-from katazome.filters.rank import rank
 from katazome.filters.record import Rank
 from katazome.filters.select import Chosen, Selection, auc, select, top_hits
 from katazome.filters.settings import Network
 from katazome.filters.synthesise import SynthesisOptions, synthesise
 from katazome.networks.vgg import Encoder
-from tests.filters import NETWORK, OPTIONS, draw, recorded
+from tests.filters import NETWORK, OPTIONS, draw, rank, recorded
 from tests.tiny import tiny_vgg
 
 DOG = Thing("dog", wnids=frozenset({"n02085620", "n02085782"}), classes=(151, 152))

@@ -25,7 +25,7 @@ from katazome.jobs.local import RECORDS, Painter
 from katazome.jobs.lock import only_run
 from katazome.jobs.manifest import Case, Manifest
 from katazome.jobs.replay import Replay
-from katazome.jobs.summary import write_sheet, write_table
+from katazome.jobs.summary import SHEET, TABLE, name_of, write_sheet, write_table
 from katazome.methods.base import get_method, list_methods
 from katazome.methods.options import STARTS
 from katazome.networks.segmenter import open_segmenter
@@ -115,7 +115,11 @@ def _run(
             f"{hopeless}. {_many(made)} made in this run are whole; the same command makes the other "
             f"{len(missing) - made}"
         )
-    books = [write_table(painter, own, failed, unfit), write_sheet(painter, own)]
+    part = part_of(settings.part)
+    books = [
+        write_table(painter, own, failed, unfit, name_of(TABLE, part)),
+        write_sheet(painter, own, name_of(SHEET, part)),
+    ]
     tell("; ".join(str(path) for path in books if path is not None), quiet=settings.quiet)
     if interrupt.asked and rest:
         tell(

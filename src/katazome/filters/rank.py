@@ -48,28 +48,6 @@ class Progress:
     """Of those done in this pass, how many could not be read."""
 
 
-def rank(
-    weights: VGGWeights,
-    folders: Sequence[str | os.PathLike[str]],
-    output: str | os.PathLike[str],
-    options: RankOptions | None = None,
-    *,
-    masks: str | os.PathLike[str] | None = None,
-    device: torch.device | str = "cpu",
-    batch: int | None = None,
-    shard: int = SHARD,
-    workers: int | None = None,
-) -> Generator[Progress]:
-    """Begin a rank of the pictures under ``folders`` in the folder ``output``, or go on with it.
-
-    Checks at once and returns the work, to be iterated; closing it keeps what was ranked.
-    :meth:`katazome.filters.record.Rank.open` reads the result. Arguments, and what is raised, are those of
-    :func:`begin`; ``shard`` is how many pictures stand in a file.
-    """
-    work = begin(weights, folders, output, options, masks=masks, device=device, batch=batch, workers=workers)
-    return work.run(work.missing(shard))
-
-
 def begin(
     weights: VGGWeights,
     folders: Sequence[str | os.PathLike[str]],

@@ -15,15 +15,26 @@ from katazome.errors import OutputError
 def only_run(books: Path, part: tuple[int, int]) -> Iterator[None]:
     """Be the only run of a part of a folder's cases, or of all of them.
 
-    The system frees the lock of a process that was killed. Runs of other parts go on beside this one.
+    Runs of other parts of as many go on beside this one. The system frees the locks of a process that was
+    killed.
 
-    Raises :class:`OutputError` where another run is at it, or the folder cannot be written.
+    Raises :class:`OutputError` where another run is at it, or at parts of another number, which overlap with
+    this one; or where the folder cannot be written.
     """
     number, parts = part
-    lock = FileLock(books / f".run-{number}-of-{parts}.lock")
+    own = FileLock(books / f".run-{number}-of-{parts}.lock")
     try:
         books.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        with FileLock(books / ".run.lock"):  # of two that begin at the same moment, one sees the other
+            own.acquire(timeout=0)
+            try:
+                for file in books.glob(".run-*-of-*.lock"):
+                    if not file.name.endswith(f"-of-{parts}.lock"):
+                        with FileLock(file).acquire(timeout=0):
+                            pass
+            except Timeout:
+                own.release()
+                raise
     except Timeout:
         raise OutputError(
             f"another run is at work in '{books}'; wait for it to end, or share the work: --workers 2, or "
@@ -34,4 +45,4 @@ def only_run(books: Path, part: tuple[int, int]) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        own.release()

@@ -27,8 +27,18 @@ _ACROSS = 8
 _COLUMNS = ("output", "state", "content", "styles", "width", "height", "seconds", "sha256", "why")
 
 
+def name_of(what: str, part: tuple[int, int] = (1, 1)) -> str:
+    """Return the name of a table or a sheet: each part has its own, as it knows what failed in it alone."""
+    stem, suffix = what.split(".")
+    return what if part == (1, 1) else f"{stem}-{part[0]}-of-{part[1]}.{suffix}"
+
+
 def write_table(
-    painter: Painter, cases: Sequence[Case], failed: Mapping[str, str], unfit: Sequence[Unfit] = ()
+    painter: Painter,
+    cases: Sequence[Case],
+    failed: Mapping[str, str],
+    unfit: Sequence[Unfit] = (),
+    name: str = TABLE,
 ) -> Path:
     """Write the table, a line for each picture, and return its path; ``failed`` are sentences by case."""
     text = io.StringIO()
@@ -44,12 +54,12 @@ def write_table(
         rows.writerow(row)
     for one in unfit:
         rows.writerow({"output": one.output, **_places(one), "state": "failed", "why": one.why})
-    path = painter.books / TABLE
+    path = painter.books / name
     write_text(path, text.getvalue(), "the table")
     return path
 
 
-def write_sheet(painter: Painter, cases: Sequence[Case]) -> Path | None:
+def write_sheet(painter: Painter, cases: Sequence[Case], name: str = SHEET) -> Path | None:
     """Write the contact sheet of what is done, and return its path; None where nothing is.
 
     Where a picture has several results they stand in its row, after itself; else they fill the rows.
@@ -74,7 +84,7 @@ def write_sheet(painter: Painter, cases: Sequence[Case]) -> Path | None:
         rows += [cells[n : n + _ACROSS] for n in range(0, len(cells), _ACROSS)]
     if not rows:
         return None
-    path = painter.books / SHEET
+    path = painter.books / name
     write(sheet(rows, cell=_CELL), path, overwrite=True)
     return path
 
