@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 
 from katazome.collections.folders import Source, find, load_square
 from katazome.errors import OptionError, OutputError, PictureError
@@ -17,7 +18,10 @@ from katazome.filters.rank import Progress, begin, overlap
 from katazome.filters.record import Rank, merge
 from katazome.filters.settings import Network, RankOptions
 from katazome.filters.show import Box, exciting, field_of, filter_sheet
+from katazome.jobs.crew import attempt
+from katazome.jobs.ranking import Ranker
 from katazome.networks.vgg import Encoder, EncoderSettings
+from katazome.weights import tensorfile
 from tests.filters import OPTIONS, draw, equal, rank, recorded
 from tests.tiny import tiny_vgg
 
@@ -322,3 +326,18 @@ def test_a_silent_filter_is_shown_as_such(tmp_path: Path) -> None:
     assert filter_sheet(found, "relu3_1").shape[1] == 3
     with pytest.raises(OptionError, match="filter 1 of relu3_1 is silent"):
         filter_sheet(found, "relu3_1", [1])
+
+
+def test_no_range_is_tried_after_one_that_the_disk_has_no_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(tmp_path / "in", ["a.png"])
+    ranker = Ranker(begin(tiny_vgg(), [tmp_path / "in"], tmp_path / "rank", OPTIONS))
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(tensorfile, "save_file", full)
+    outcome = attempt(ranker, ranker.cases(torch.get_num_threads())[0], lambda: False)
+    assert outcome.hopeless
+    assert outcome.failed.endswith("the disk is full; make room, or choose another folder")

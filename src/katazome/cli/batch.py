@@ -128,7 +128,8 @@ def _run(
         return INTERRUPTED
     if failed or unfit:
         raise MethodError(
-            f"{_many(len(failed) + len(unfit))} could not be made, {made} were; {books[0]} says why"
+            f"{_many(len(failed) + len(unfit))} could not be made, {made} {'was' if made == 1 else 'were'}; "
+            f"{books[0]} says why"
         )
     return 0
 

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
             os.fsync(file.fileno())
         beside.replace(path)
     except (OSError, SafetensorError) as error:
-        raise OutputError(f"{what} {path} cannot be written: {_reason(error)}") from error
+        cause = _of_system(error)
+        raise OutputError(f"{what} {path} cannot be written: {_reason(cause)}") from cause
     finally:
         beside.unlink(missing_ok=True)
 
@@ -91,9 +93,14 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
     return found.hexdigest()
 
 
+def _of_system(error: Exception) -> Exception:
+    """Return the system's error, which safetensors hands on as text alone; others as they are."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return error if found is None else OSError(int(found[1]), os.strerror(int(found[1])))
+
+
 def _reason(error: Exception) -> str:
-    # safetensors hands the system's error on as text alone
-    if getattr(error, "errno", None) == errno.ENOSPC or f"(os error {errno.ENOSPC})" in str(error):
+    if getattr(error, "errno", None) == errno.ENOSPC:
         return "the disk is full; make room, or choose another folder"
     return getattr(error, "strerror", None) or str(error)
 
