@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         RegionError,
         WeightsError,
     )
+    from katazome.jobs.replay import replay
     from katazome.networks.vgg import Encoder
     from katazome.pictures.read import Picture, read
     from katazome.recipe import Recipe, read_recipe
@@ -61,6 +62,7 @@ _HOMES = {
         "RegionError",
         "WeightsError",
     ),
+    "katazome.jobs.replay": ("replay",),
     "katazome.networks.vgg": ("Encoder",),
     "katazome.pictures.read": ("Picture", "read"),
     "katazome.recipe": ("Recipe", "read_recipe"),
@@ -92,6 +94,7 @@ __all__ = [
     "material",
     "read",
     "read_recipe",
+    "replay",
     "steps",
     "stylize",
     "texture",

@@ -56,6 +56,8 @@ def test_two_folders_are_enough(sets: Path, katazome: Program, capfd: pytest.Cap
     assert recipe is not None
     assert recipe.method == "attribute"
     assert "bright" not in recipe.to_text()
+    assert katazome("replay", "out.png", "photo.jpg", "-o", "again.png") == 2
+    assert "sets of pictures, which a recipe cannot name; use `katazome attribute`" in capfd.readouterr().err
 
 
 def test_a_collection_with_a_table(sets: Path, katazome: Program, capfd: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from katazome.errors import OutputError, PictureError
 from katazome.jobs import local
 from katazome.jobs.inputs import hash_of
 from katazome.jobs.lock import only_run
-from katazome.pictures.write import write
+from katazome.pictures.write import place
 from katazome.recipe import open_recipe
 from tests.cli.conftest import children, environment, needs_proc, program, ran
 
@@ -176,22 +176,22 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(
 ) -> None:
     written: list[object] = []
 
-    def full(*given: object, **more: object) -> object:
+    def full(*given: object, **more: object) -> None:
         if len(written) == 2:
             try:
                 raise OSError(errno.ENOSPC, "No space left on device")
             except OSError as error:
                 raise OutputError("the disk is full: 'out/x.png' needs 1 MB") from error
         written.append(given[1])
-        return write(*given, **more)  # type: ignore[arg-type]
+        place(*given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(local, "write", full)
+    monkeypatch.setattr(local, "place", full)
     assert katazome(*MANY) == 1
     told = capsys.readouterr().err
     assert "the disk is full: 'out/x.png' needs 1 MB. 2 pictures made in this run are whole; " in told
     assert "the same command makes the other 4" in told
     assert len(made()) == 2
-    monkeypatch.setattr(local, "write", write)
+    monkeypatch.setattr(local, "place", place)
     assert katazome(*MANY) == 0
     assert len(made()) == 6
 

@@ -1,8 +1,9 @@
-"""Work on a Ray cluster of two nodes, one of which is killed; runs where Ray is installed."""
+"""Work on a Ray cluster of two nodes, one of which is killed; runs where Ray is installed and starts."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -15,8 +16,12 @@ import pytest
 from PIL import Image
 
 from katazome.filters.record import Rank
+from katazome.jobs.cluster import on_ray
+from katazome.jobs.local import Painter
+from katazome.jobs.manifest import Case
 from tests.cli.conftest import environment, program, ran
 from tests.filters import equal
+from tests.tiny import tiny_vgg
 
 GIVEN = ("batch", "photos", "--style", "painting.jpg", "-o", "out", "--size", "64", "--precision", "float32")
 LONG = (*GIVEN, "--iterations", "60", "--threads", "1", "--quiet")
@@ -44,7 +49,10 @@ def cluster(many: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     small = {"num_cpus": 1, "object_store_memory": 200 << 20, "include_dashboard": False}
-    found = tool.Cluster(initialize_head=True, head_node_args=small)
+    try:
+        found = tool.Cluster(initialize_head=True, head_node_args=small)
+    except Exception as error:  # of Ray's, before anything of ours: a sandbox without ports, say
+        pytest.skip(f"Ray starts no cluster on this machine: {error}")
     yield found
     found.shutdown()
 
@@ -61,6 +69,11 @@ def test_without_ray_it_says_how_to_get_it(
     assert katazome(*GIVEN, "--on", "kubernetes") == 2
     assert "on is 'kubernetes'; it must be ray or ray:ADDRESS" in capsys.readouterr().err
     assert katazome(*GIVEN, "--on", "ray", "--workers", "2") == 2
+    assert "both say who does the work" in capsys.readouterr().err
+    assert katazome(*GIVEN, "--send") == 2
+    assert "send is for a cluster's machines; add --on ray" in capsys.readouterr().err
+    assert katazome(*GIVEN, "--on", "ray", "--send", "--save-every", "10") == 2
+    assert "in a folder that all machines reach" in capsys.readouterr().err
 
 
 @has_ray
@@ -74,7 +87,8 @@ def test_a_cluster_that_is_not_there(many: Path) -> None:
 
 @has_ray
 @pytest.mark.slow
-def test_a_node_is_killed(cluster: Any) -> None:
+@pytest.mark.parametrize("way", [(), ("--send",)], ids=["shared folders", "sent"])
+def test_a_node_is_killed(cluster: Any, way: tuple[str, ...]) -> None:
     """Nothing is lost, nothing is done twice, and the pixels are those of one machine."""
     second = cluster.add_node(num_cpus=1, object_store_memory=200 << 20)
     cluster.wait_for_nodes()
@@ -84,7 +98,9 @@ def test_a_node_is_killed(cluster: Any) -> None:
     records: Counter[str] = Counter()
     seen: dict[str, int] = {}
     with subprocess.Popen(
-        program(*LONG, "--on", f"ray:{cluster.address}", tiny=True), stderr=subprocess.PIPE, env=environment()
+        program(*LONG, "--on", f"ray:{cluster.address}", *way, tiny=True),
+        stderr=subprocess.PIPE,
+        env=environment(),
     ) as process:
         killed, until = False, time.monotonic() + 100
         while process.poll() is None and time.monotonic() < until:
@@ -103,6 +119,16 @@ def test_a_node_is_killed(cluster: Any) -> None:
     assert len(made()) == 8
     assert made() == {p.name: p.read_bytes() for p in Path("alone").glob("*.png")}
     assert set(records.values()) == {1}
+
+
+@has_ray
+@pytest.mark.slow
+def test_a_folder_that_the_cluster_does_not_reach(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getcwd", lambda: "/nowhere/here")
+    painter = Painter(Path("out"), tiny_vgg())
+    (outcome,) = on_ray(painter, [Case("a", {"threads": 1})], lambda: False, cluster.address)
+    assert outcome.failed.startswith("a machine of the cluster does not reach the folder '/nowhere/here'")
+    assert not outcome.hopeless
 
 
 @has_ray

@@ -341,7 +341,7 @@ def test_a_range_that_cannot_be_ranked(
 ) -> None:
     def clumsy(ranker: Ranker, cases: Sequence[Case], *_: object) -> Iterator[Outcome]:
         assert [case.name for case in cases] == ["0-7", "8-12"]
-        yield attempt(ranker, cases[1], lambda: False)
+        yield attempt(cases[1], lambda: ranker.do(cases[1], lambda: False))
         yield Outcome(cases[0], failed="its process died")
 
     given = ("filters", "rank", "--images", animals, "-o", "rank", *QUICK)

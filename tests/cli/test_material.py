@@ -62,6 +62,12 @@ def test_a_material_by_its_model(looks: Path, katazome: Katazome, capsys: pytest
     given = ("material", "red.png", "--from", "mofumofu", "--model", "m.safetensors")
     assert katazome(*given, "--look", "painting.jpg", *QUICK) == 0
     assert "material:mofumofu: " in capsys.readouterr().err
+    again = ("replay", "out.png", "red.png", "--style", "painting.jpg", "-o", "again.png")
+    assert katazome(*again) == 2
+    assert "the recipe was made by a model; give its file by --model" in capsys.readouterr().err
+    assert katazome(*again, "--model", "m.safetensors") == 0
+    assert "all as in the recipe" in capsys.readouterr().err
+    assert np.array_equal(np.asarray(Image.open("again.png")), np.asarray(Image.open("out.png")))
 
 
 @pytest.mark.parametrize(

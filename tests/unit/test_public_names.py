@@ -31,6 +31,7 @@ NAMES = [
     "material",
     "read",
     "read_recipe",
+    "replay",
     "steps",
     "stylize",
     "texture",

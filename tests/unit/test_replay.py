@@ -12,9 +12,10 @@ import torch
 from katazome.api import Session, drain
 from katazome.errors import OptionError, PictureError
 from katazome.jobs.recorded import differing
-from katazome.jobs.replay import Replay
+from katazome.jobs.replay import Replay, replay
 from katazome.pictures.write import write
 from katazome.recipe import Recipe
+from tests.tiny import tiny_vgg
 
 CPU = torch.device("cpu")
 QUICK: dict[str, Any] = {"size": "64", "iterations": 2, "precision": "float32"}
@@ -62,6 +63,21 @@ def test_the_same_inputs_make_the_same_recipe_and_pixels(session: Session, files
     )
     second = drain(session.prepare(files["photo"], styles, method="gatys", **options))
     assert torch.equal(first.tensor, second.tensor)
+
+
+def test_in_one_call_from_python(session: Session, files: dict[str, Path], tmp_path: Path) -> None:
+    first = session.stylize(files["photo"], files["one"], **QUICK)
+    first.save(tmp_path / "made.png")
+    threads = torch.get_num_threads()
+    given: dict[str, Any] = {"styles": [files["one"]], "weights": session.encoder.weights}
+    second = replay(tmp_path / "made.png", files["photo"], **given)
+    assert second.recipe == first.recipe
+    assert torch.equal(second.tensor, first.tensor)
+    larger = replay(first.recipe, files["photo"], **given, size=72)
+    assert larger.tensor.shape[3] == 72
+    assert torch.get_num_threads() == threads
+    with pytest.raises(PictureError, match="give its file by --weights or --model, or say --other-weights"):
+        replay(first.recipe, files["photo"], styles=[files["one"]], weights=tiny_vgg(seed=1))
 
 
 def test_masks_take_the_places_of_the_recipe_s(session: Session, files: dict[str, Path]) -> None:

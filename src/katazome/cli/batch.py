@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from katazome.cli import declare
-from katazome.cli.crew import check_crew, outcomes, shared_out
+from katazome.cli.crew import address_of, check_crew, outcomes, shared_out
 from katazome.cli.drive import INTERRUPTED, Interrupt
 from katazome.cli.settings import BatchSettings
 from katazome.cli.show import Count, tell
@@ -19,6 +19,9 @@ from katazome.cli.stylize import CLASSES, check_options, presets_of
 from katazome.device import resolve_device
 from katazome.errors import KatazomeError, MethodError, OptionError, OutputError, PictureError
 from katazome.jobs.batch import BOOKS, Order, Unfit, check_case
+from katazome.jobs.cluster import sent_by_ray
+from katazome.jobs.courier import PictureCourier
+from katazome.jobs.crew import Outcome
 from katazome.jobs.fields import has_fields
 from katazome.jobs.inputs import hash_of
 from katazome.jobs.local import RECORDS, Painter
@@ -46,6 +49,12 @@ def _batch(*contents: str, **given: Any) -> int:
     weights = settings.network()
     resolve_device(settings.device)
     check_crew(settings)
+    if settings.send and not settings.on:
+        raise OptionError("send is for a cluster's machines; add --on ray or --on ray:ADDRESS")
+    if settings.send and settings.save_every:
+        raise OptionError(
+            "save-every keeps where a picture stands in a folder that all machines reach; leave out --send"
+        )
     if settings.devices:
         raise OptionError(
             "devices shares out the tiles of one picture; a batch shares out its pictures: take --workers"
@@ -98,9 +107,7 @@ def _run(
         def stopped() -> bool:
             return interrupt.asked or bool(hopeless)
 
-        # on a cluster another folder may be the current one
-        known = replace(painter, folder=painter.folder.resolve()) if settings.on else painter
-        for outcome in outcomes(known, missing, stopped, settings):
+        for outcome in _outcomes(painter, missing, stopped, settings):
             if outcome.failed:
                 failed[outcome.case.name] = outcome.failed
                 if outcome.hopeless:
@@ -132,6 +139,16 @@ def _run(
             f"{books[0]} says why"
         )
     return 0
+
+
+def _outcomes(
+    painter: Painter, missing: Sequence[Case], stopped: Callable[[], bool], settings: BatchSettings
+) -> Iterator[Outcome]:
+    if settings.send:
+        return sent_by_ray(PictureCourier(painter), missing, stopped, address_of(settings))
+    # on a cluster another folder may be the current one
+    known = replace(painter, folder=painter.folder.resolve()) if settings.on else painter
+    return outcomes(known, missing, stopped, settings)
 
 
 def _folder(settings: BatchSettings) -> Path:
@@ -228,6 +245,7 @@ def _given_manifest(
         "part",
         "workers",
         "on",
+        "send",
         "device",
         "weights",
         "overwrite",

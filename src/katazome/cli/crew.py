@@ -32,12 +32,12 @@ def workers_option() -> Any:
     return option(1, help="Processes on this machine", low=1, high=1024, group="Machine")
 
 
-def on_option() -> Any:
-    """Declare ``on``."""
+def on_option(otherwise: str = "") -> Any:
+    """Declare ``on``; ``otherwise`` says what can be done where the folders are not reached."""
     return option(
         "",
         help="Do it on a cluster: ray, or ray:ADDRESS (auto, HOST:PORT); all machines must reach the folders "
-        "under the same path",
+        f"under the same path{otherwise}",
         group="Machine",
     )
 
@@ -68,12 +68,17 @@ def shared_out(workers: int) -> int:
     return torch.get_num_threads() if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
 
 
+def address_of(crew: Crew) -> str:
+    """Return the cluster's address; empty for one to be started here."""
+    return crew.on.partition(":")[2]
+
+
 def outcomes(
     worker: Worker, cases: Sequence[Case], stopped: Callable[[], bool], crew: Crew
 ) -> Iterator[Outcome]:
     """Do the cases here, in processes, or on a cluster, and yield what came of each."""
     if crew.on:
-        return on_ray(worker, cases, stopped, crew.on.partition(":")[2])
+        return on_ray(worker, cases, stopped, address_of(crew))
     if crew.workers > 1:
         return in_processes(worker, cases, stopped, crew.workers)
     return in_turn(worker, cases, stopped)

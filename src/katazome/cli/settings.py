@@ -271,5 +271,11 @@ class BatchSettings(StylizeSettings):
         "1/1", help="Which part of the cases to do here: 2/5 is the second of five", group="Work"
     )
     workers: int = workers_option()
-    on: str = on_option()
+    on: str = on_option("; else --send")
+    send: bool = option(
+        False,
+        help="Send the files with each picture and have the result sent back: the cluster's machines need "
+        "not reach the folders",
+        group="Machine",
+    )
     threads: int = threads_option("as the manifest that is there, else ")

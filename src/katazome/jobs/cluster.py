@@ -1,8 +1,9 @@
 """Cases done by a Ray cluster: Ray as it is, which schedules them and tries them again when a worker dies.
 
-All machines see the results' folder, and the inputs, under the same path, and have this package. Each worker
-writes its results as :mod:`katazome.jobs.crew` has it, whole or not at all. A case tried again that finds its
-own result there takes it, or writes the same once more.
+All machines have this package. They see the results' folder, and the inputs, under the same path: each worker
+then writes its results as :mod:`katazome.jobs.crew` has it, whole or not at all, and a case tried again that
+finds its own result there takes it, or writes the same once more. Or they see none of them: then a courier
+sends the inputs with each case, and keeps what comes back.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
-from katazome.errors import MethodError, require
-from katazome.jobs.crew import Outcome, Worker, attempt
-from katazome.jobs.manifest import Case
+from katazome.errors import KatazomeError, MethodError, require
+from katazome.jobs.crew import Courier, Outcome, Worker, attempt
+from katazome.jobs.manifest import Case, Figures
+from katazome.pictures.read import file_bytes
 
 RAY = "ray"
 _TRIES = 3
@@ -27,8 +33,11 @@ _LOOK = 0.2
 _PATIENCE = 10.0
 """Seconds in which a cluster's machine must answer."""
 
-_workers: dict[str, Worker] = {}
-"""In a process of Ray's: the worker of the run it serves, with its network."""
+_HELD = 64
+"""Files that Ray holds for cases to come: those of the last cases, styles above all."""
+
+_served: dict[str, Any] = {}
+"""In a process of Ray's: the worker, or courier, of the run it serves, with its network."""
 
 
 def on_ray(
@@ -44,6 +53,41 @@ def on_ray(
 
     Raises :class:`MethodError` without Ray, or where there is no cluster at the address.
     """
+    with _cluster(address) as ray:
+        serve = _task(ray, _serve, worker)
+
+        def begin(case: Case) -> Any:
+            return serve(case, os.getcwd())  # noqa: PTH109
+
+        for outcome, _ in _scheduled(ray, cases, stopped, begin):
+            yield outcome
+
+
+def sent_by_ray(
+    courier: Courier, cases: Sequence[Case], stopped: Callable[[], bool], address: str = ""
+) -> Iterator[Outcome]:
+    """Do cases on machines that see none of our folders; otherwise as :func:`on_ray`."""
+    with _cluster(address) as ray:
+        serve = _task(ray, _serve_apart, courier)
+
+        @lru_cache(maxsize=_HELD)
+        def held(file: Path) -> Any:
+            return ray.put(file_bytes(file)[0])
+
+        def begin(case: Case) -> Any:
+            return serve(case, {name: held(file) for name, file in courier.files(case).items()})
+
+        for outcome, made in _scheduled(ray, cases, stopped, begin):
+            if outcome.figures is None:
+                # a disk that is full there is full for that case alone
+                yield replace(outcome, hopeless=False)
+            else:
+                yield attempt(outcome.case, partial(courier.take_in, outcome.case, outcome.figures, made))
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Any]:
+    """Have Ray, and a cluster."""
     ray = require("ray", RAY, "--on ray", MethodError)
     try:
         _knock(address)
@@ -54,21 +98,7 @@ def on_ray(
             f"there is no Ray cluster {where}: {str(error).splitlines()[0]}; start one by `ray start --head`"
         ) from error
     try:
-        key = uuid.uuid4().hex
-        there = ray.put(worker)
-        serve = ray.remote(_serve)
-        waiting = list(cases)[::-1]
-        running: dict[Any, Case] = {}
-        while (waiting or running) and not stopped():
-            while waiting and len(running) < _AHEAD * _places(ray, waiting[-1]):
-                case = waiting.pop()
-                task = serve.options(num_cpus=case.values["threads"], max_retries=_TRIES)
-                running[task.remote(key, [there], os.getcwd(), case)] = case  # noqa: PTH109
-            done, _ = ray.wait(list(running), timeout=_LOOK)
-            for reference in done:
-                yield _outcome(ray, reference, running.pop(reference))
-        for reference in running:
-            ray.cancel(reference, force=True)
+        yield ray
     finally:
         ray.shutdown()
 
@@ -80,27 +110,93 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
+def _task(ray: Any, serve: Callable[..., tuple[Outcome, bytes]], served: Any) -> Callable[[Case, Any], Any]:
+    """Return what has a case served by the cluster, with something more, and returns Ray's reference."""
+    key, there, remote = uuid.uuid4().hex, ray.put(served), ray.remote(serve)
+
+    def begin(case: Case, more: Any) -> Any:
+        options = {"num_cpus": case.values["threads"], "max_retries": _TRIES}
+        return remote.options(**options).remote(key, [there], case, more)
+
+    return begin
+
+
+def _scheduled(
+    ray: Any, cases: Sequence[Case], stopped: Callable[[], bool], begin: Callable[[Case], Any]
+) -> Iterator[tuple[Outcome, bytes]]:
+    """Hand cases to Ray, not too many ahead, and yield what comes back."""
+    waiting = list(cases)[::-1]
+    running: dict[Any, Case] = {}
+    while (waiting or running) and not stopped():
+        while waiting and len(running) < _AHEAD * _places(ray, waiting[-1]):
+            case = waiting.pop()
+            try:
+                running[begin(case)] = case
+            except KatazomeError as error:  # a file of its own is gone
+                yield Outcome(case, failed=str(error)), b""
+        done, _ = ray.wait(list(running), timeout=_LOOK) if running else ([], [])
+        for reference in done:
+            yield _come_back(ray, reference, running.pop(reference))
+    for reference in running:
+        ray.cancel(reference, force=True)
+
+
 def _places(ray: Any, case: Case) -> int:
     """How many cases can run at once, as far as is known now: machines come and go."""
     return max(1, int(ray.cluster_resources().get("CPU", 1)) // int(case.values["threads"]))
 
 
-def _outcome(ray: Any, reference: Any, case: Case) -> Outcome:
+def _come_back(ray: Any, reference: Any, case: Case) -> tuple[Outcome, bytes]:
     try:
-        outcome: Outcome = ray.get(reference)
+        outcome, made = ray.get(reference)
     except ray.exceptions.RayError as error:
-        return Outcome(case, failed=f"its worker died {_TRIES + 1} times: {str(error).splitlines()[0]}")
-    return outcome
+        return Outcome(case, failed=f"its worker died {_TRIES + 1} times: {str(error).splitlines()[0]}"), b""
+    return outcome, made
 
 
-def _serve(key: str, held: list[Any], folder: str, case: Case) -> Outcome:
-    """Be a process of the cluster: do one case. ``held`` refers to the worker, which is fetched once."""
-    if key not in _workers:
-        ray = require("ray", RAY, "--on ray", MethodError)
-        os.chdir(folder)  # from where files that options name are looked for
-        _workers.clear()
-        _workers[key] = ray.get(held[0])
-    return attempt(_workers[key], case, _never)
+def _serve(key: str, held: list[Any], case: Case, folder: str) -> tuple[Outcome, bytes]:
+    """Be a process of the cluster: do one case in the folders that all see."""
+    worker: Worker = _fetched(key, held)
+
+    def work() -> Figures | None:
+        try:
+            os.chdir(folder)  # from where files that options name are looked for
+        except OSError as error:
+            raise MethodError(
+                f"a machine of the cluster does not reach the folder '{folder}': {error.strerror}; all must, "
+                "under the same path"
+            ) from error
+        return worker.do(case, _never)
+
+    return attempt(case, work), b""
+
+
+def _serve_apart(key: str, held: list[Any], case: Case, files: Mapping[str, Any]) -> tuple[Outcome, bytes]:
+    """Be a process of the cluster: do one case with the files that were sent."""
+    courier: Courier = _fetched(key, held)
+    back: list[bytes] = []
+
+    def work() -> Figures:
+        found = _fetch(list(files.values()))
+        figures, made = courier.do(case, dict(zip(files, found, strict=True)))
+        back.append(made)
+        return figures
+
+    outcome = attempt(case, work)
+    return outcome, back[0] if back else b""
+
+
+def _fetched(key: str, held: list[Any]) -> Any:
+    """Return the worker, or courier, that ``held`` refers to; it is fetched once."""
+    if key not in _served:
+        _served.clear()
+        (_served[key],) = _fetch(held)
+    return _served[key]
+
+
+def _fetch(references: list[Any]) -> list[Any]:
+    found: list[Any] = require("ray", RAY, "--on ray", MethodError).get(references)
+    return found
 
 
 def _never() -> bool:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any, Protocol
 
 from katazome.errors import OutputError, sentence
@@ -33,6 +35,19 @@ class Worker(Protocol):
         """Do a case, to its end or until it is stopped, and return its figures; None when it was stopped."""
 
 
+class Courier(Protocol):
+    """Has cases done where none of our folders is seen; it can be sent there (pickled)."""
+
+    def files(self, case: Case) -> Mapping[str, Path]:
+        """Return what must travel with a case, by names that stand for the files."""
+
+    def do(self, case: Case, files: Mapping[str, bytes]) -> tuple[Figures, bytes]:
+        """Do a case there; return its figures and what was made."""
+
+    def take_in(self, case: Case, figures: Figures, made: bytes) -> Figures:
+        """Keep here what has come back, whole or not at all; return the figures."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of a case: figures, or why there are none, or neither when it was stopped."""
@@ -44,10 +59,10 @@ class Outcome:
     """Whether no other case could be written either."""
 
 
-def attempt(worker: Worker, case: Case, stopped: Callable[[], bool]) -> Outcome:
-    """Do a case, whatever comes of it."""
+def attempt(case: Case, work: Callable[[], Figures | None]) -> Outcome:
+    """Do a case's work, whatever comes of it."""
     try:
-        return Outcome(case, worker.do(case, stopped))
+        return Outcome(case, work())
     except Exception as error:  # of one case; the others are to be done
         cause = error.__cause__
         full = isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _FULL
@@ -59,7 +74,7 @@ def in_turn(worker: Worker, cases: Sequence[Case], stopped: Callable[[], bool]) 
     for case in cases:
         if stopped():
             return
-        yield attempt(worker, case, stopped)
+        yield attempt(case, partial(worker.do, case, stopped))
 
 
 def in_processes(
@@ -156,4 +171,4 @@ def _serve(worker: Worker, wire: Connection, stop: Any) -> None:
             case = wire.recv()
         except EOFError:
             return
-        wire.send(attempt(worker, case, stop.is_set))
+        wire.send(attempt(case, partial(worker.do, case, stop.is_set)))

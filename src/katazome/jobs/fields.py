@@ -7,16 +7,16 @@ what it is called.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from katazome.errors import OptionError, nearest
-from katazome.methods.options import STARTS
-from katazome.regions.grammar import parse_list, parse_placement
-from katazome.regions.region import Both, Either, Mask, Not, Region
+from katazome.jobs.inputs import renamed
 
 FIELDS = ("content", "style", "folder", "number", "method", "ext")
+_OWN = ("where", "style_where", "at", "init")
+"""Options whose files may be each picture's own."""
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -47,38 +47,10 @@ def fill_files(options: Mapping[str, Any], words: Mapping[str, str]) -> dict[str
 
     A text without fields stays as it is. Raises :class:`OptionError` as :func:`fill`.
     """
-    found = dict(options)
-    for name in ("where", "style_where"):
-        if has_fields(str(found.get(name) or "")):
-            found[name] = _regions(parse_list(str(found[name]), name), words, name)
-    if found.get("at"):
-        found["at"] = [_placement(str(text), words) for text in found["at"]]
-    if found.get("init") not in (None, *STARTS):
-        found["init"] = _file(str(found["init"]), words, "init")
-    return found
 
+    def filled(name: str, file: str) -> str:
+        # tidied only where there was a field: {folder} may be "."
+        own = name in _OWN and has_fields(file)
+        return Path(fill(file, words, name)).as_posix() if own else file
 
-def _placement(text: str, words: Mapping[str, str]) -> str:
-    if not has_fields(text):
-        return text
-    region, style = parse_placement(text, "at")
-    return f"{_regions([region], words, 'at')}={_file(style, words, 'at')}"
-
-
-def _regions(regions: Iterable[Region], words: Mapping[str, str], name: str) -> str:
-    return ", ".join(str(_filled(region, words, name)) for region in regions)
-
-
-def _filled(region: Region, words: Mapping[str, str], name: str) -> Region:
-    if isinstance(region, Mask):
-        return Mask(_file(str(region.file), words, name))
-    if isinstance(region, Not):
-        return Not(_filled(region.inner, words, name))
-    if isinstance(region, Both | Either):
-        return type(region)(_filled(region.one, words, name), _filled(region.other, words, name))
-    return region
-
-
-def _file(text: str, words: Mapping[str, str], name: str) -> str:
-    # tidied only where there was a field: {folder} may be "."
-    return Path(fill(text, words, name)).as_posix() if has_fields(text) else text
+    return renamed(options, filled)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +17,6 @@ from katazome.networks.feedforward import SHELF as FEEDFORWARDS
 from katazome.networks.wae_model import SHELF as AUTOENCODERS
 from katazome.pictures.read import file_bytes
 from katazome.regions.grammar import parse_list, parse_placement
-from katazome.regions.region import Both, Either, Filters, Mask, Not, Region
 
 
 def pictures(given: Sequence[str], results: Path, what: str) -> list[Source]:
@@ -63,30 +63,56 @@ def hash_of(path: Path) -> str:
 def files_of(options: Mapping[str, Any]) -> set[str]:
     """Return the files that options name: masks, styles of regions, a model, filters, a start."""
     found: set[str] = set()
-    for name in ("where", "style_where"):
-        if options.get(name):
-            found |= {file for region in parse_list(str(options[name]), name) for file in _files_in(region)}
-    for text in options.get("at") or ():
-        region, style = parse_placement(str(text), "at")
-        found |= {*_files_in(region), style}
-    known = (*FEEDFORWARDS.names(), *AUTOENCODERS.names())
-    if options.get("model") and options["model"] not in known:  # a name is of what comes with the program
-        found.add(str(options["model"]))
-    if options.get("filters") and not in_words(str(options["filters"])):
-        found.add(str(options["filters"]))
-    if options.get("init") not in (None, *STARTS):
-        found.add(str(options["init"]))
+
+    def noted(_: str, file: str) -> str:
+        found.add(file)
+        return file
+
+    renamed(options, noted)
     return found
 
 
-def _files_in(region: Region) -> Iterator[str]:
-    if isinstance(region, Mask):
-        yield str(region.file)
-    elif isinstance(region, Filters):
-        if not in_words(region.file):
-            yield region.file
-    elif isinstance(region, Not):
-        yield from _files_in(region.inner)
-    elif isinstance(region, Both | Either):
-        yield from _files_in(region.one)
-        yield from _files_in(region.other)
+def renamed(options: Mapping[str, Any], new: Callable[[str, str], str]) -> dict[str, Any]:
+    """Return options with another name for each file that they name.
+
+    Args:
+        options: as the command line has them: regions and placements as text.
+        new: from the option and the file's name to its new one. A text whose files keep their names stays
+            as it is, to the letter.
+    """
+    found = dict(options)
+    for name in ("where", "style_where"):
+        if found.get(name):
+            names = _Names(name, new)
+            after = ", ".join(map(str, parse_list(str(found[name]), name, files=names)))
+            found[name] = after if names.changed else found[name]
+    if found.get("at"):
+        found["at"] = [_placement(str(text), _Names("at", new)) for text in found["at"]]
+    known = (*FEEDFORWARDS.names(), *AUTOENCODERS.names())
+    if found.get("model") and found["model"] not in known:  # a name is of what comes with the program
+        found["model"] = new("model", str(found["model"]))
+    if found.get("filters") and not in_words(str(found["filters"])):
+        found["filters"] = new("filters", str(found["filters"]))
+    if found.get("init") not in (None, *STARTS):
+        found["init"] = new("init", str(found["init"]))
+    return found
+
+
+def _placement(text: str, names: _Names) -> str:
+    region, style = parse_placement(text, "at", files=names)
+    style = names(style)
+    return f"{region}={style}" if names.changed else text
+
+
+@dataclass
+class _Names:
+    """The new names of an option's files, and whether any is another."""
+
+    option: str
+    new: Callable[[str, str], str]
+    changed: bool = False
+
+    def __call__(self, file: str) -> str:
+        name = self.new(self.option, file)
+        self.changed |= name != file
+        return name

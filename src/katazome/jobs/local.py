@@ -7,6 +7,7 @@ the crew's (:mod:`katazome.jobs.crew`).
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,7 +24,7 @@ from katazome.errors import KatazomeError, OutputError, PictureError
 from katazome.jobs.batch import BOOKS
 from katazome.jobs.inputs import hash_of
 from katazome.jobs.manifest import Case, Figures, Manifest
-from katazome.pictures.write import SUFFIXES, encode, write
+from katazome.pictures.write import SUFFIXES, encode, place
 from katazome.weights.flavours import VGGWeights
 from katazome.work import Work
 
@@ -106,25 +107,47 @@ class Painter:
         return work
 
     def do(self, case: Case, stopped: Callable[[], bool]) -> Figures | None:
-        """Make a case's picture, or go on with it, and record it; None when it was stopped."""
-        figures = self._make(case, stopped)
-        if figures is not None:
-            self.manifest([case]).keep(case, figures)
-        return figures
+        """Make a case's picture, or go on with it, and keep it; None when it was stopped."""
+        made = self.make(case, stopped)
+        return None if made is None else self.keep(case, *made)
 
-    def _make(self, case: Case, stopped: Callable[[], bool]) -> Figures | None:
-        state = checkpoint_path(self.books / RECORDS / case.name)
+    def make(self, case: Case, stopped: Callable[[], bool]) -> tuple[Figures, bytes] | None:
+        """Make a case's picture, or go on with it; return its figures and its file, None when stopped."""
+        state = self._state(case)
         facts = {"case": dict(case.values)}
         work, checkpoint = self._begun(state, facts) or (self.prepare(case), None)
         for number, step in enumerate(work.steps(checkpoint)):
             if step.last:
-                return self._finish(case, work, step, state)
+                return _finished(case, work, step)
             if stopped() or (self.save_every and number and number % self.save_every == 0):
                 state.parent.mkdir(parents=True, exist_ok=True)
                 work.save(state, step.checkpoint(), facts)
             if stopped():
                 return None
         raise AssertionError("the stream ended without a last step")
+
+    def keep(self, case: Case, figures: Figures, file: bytes) -> Figures:
+        """Write a case's picture, then its record, each whole or not at all; return the figures.
+
+        Raises :class:`OutputError` when one cannot be written.
+        """
+        target = self.output(case)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"the folder '{target.parent}' cannot be made: {error.strerror}") from error
+        try:
+            place(file, target, overwrite=self.overwrite)
+        except OutputError:
+            # Ours, of a worker that died before it could record it?
+            if not target.is_file() or target.read_bytes() != file:
+                raise
+        self._state(case).unlink(missing_ok=True)
+        self.manifest([case]).keep(case, figures)
+        return figures
+
+    def _state(self, case: Case) -> Path:
+        return checkpoint_path(self.books / RECORDS / case.name)
 
     def _begun(self, state: Path, facts: dict[str, Any]) -> tuple[Work, Any] | None:
         """Take up a case that was stopped; None where there is none, or it was of other values."""
@@ -138,35 +161,22 @@ class Painter:
             return None
         return work, checkpoint
 
-    def _finish(self, case: Case, work: Work, step: Step, state: Path) -> Figures:
-        target = self.output(case)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"the folder '{target.parent}' cannot be made: {error.strerror}") from error
-        metadata = work.recipe.to_xmp() if case.values["recipe"] else None
-        depth = case.values["depth"]
-        try:
-            write(step.picture, target, depth=depth, metadata=metadata, overwrite=self.overwrite)
-        except OutputError:
-            # Ours, of a worker that died before it could record it?
-            kind = SUFFIXES[target.suffix.lower()]
-            same = target.is_file() and target.read_bytes() == encode(
-                step.picture, kind, depth=depth, metadata=metadata
-            )
-            if not same:
-                raise
-        state.unlink(missing_ok=True)
-        return {
-            "sha256": hash_of(target),
-            "width": step.width,
-            "height": step.height,
-            "seconds": round(step.seconds, 2),
-        }
-
     def _unchanged(self, name: str, sha256: str) -> None:
         known = self._warm.setdefault("files", {})
         if name not in known:
             known[name] = hash_of(Path(name))
         if known[name] != sha256:
             raise PictureError(f"'{name}' was changed since the manifest was written; give the command again")
+
+
+def _finished(case: Case, work: Work, step: Step) -> tuple[Figures, bytes]:
+    kind = SUFFIXES[Path(case.values["output"]).suffix.lower()]
+    metadata = work.recipe.to_xmp() if case.values["recipe"] else None
+    file = encode(step.picture, kind, depth=case.values["depth"], metadata=metadata)
+    figures = {
+        "sha256": hashlib.sha256(file).hexdigest(),
+        "width": step.width,
+        "height": step.height,
+        "seconds": round(step.seconds, 2),
+    }
+    return figures, file

@@ -16,12 +16,15 @@ from typing import Any
 import torch
 
 from katazome import __version__
-from katazome.device import resolve_device, supports_bfloat16
+from katazome.api import Session
+from katazome.device import keep_threads, resolve_device, supports_bfloat16
 from katazome.errors import OptionError, PictureError
 from katazome.methods.base import Method, get_method
 from katazome.pictures.read import PictureLike, file_bytes
-from katazome.recipe import Recipe, RecipeInput
+from katazome.recipe import Recipe, RecipeInput, open_recipe
 from katazome.regions.grammar import parse_recorded
+from katazome.results import Result, drain
+from katazome.weights.flavours import VGGWeights
 
 FileLike = str | os.PathLike[str]
 
@@ -177,3 +180,54 @@ class Replay:
 
 def _short(sha256: str) -> str:
     return f"{sha256[:12]}..."
+
+
+def replay(
+    recipe: FileLike | Recipe,
+    content: PictureLike | None = None,
+    *,
+    styles: Sequence[FileLike] = (),
+    masks: Sequence[FileLike] = (),
+    other_style: bool = False,
+    other_weights: bool = False,
+    device: str = "",
+    weights: FileLike | VGGWeights | None = None,
+    **options: Any,
+) -> Result:
+    """Make the look of a recipe once more, on another picture.
+
+    Args:
+        recipe: a picture that carries one, its JSON as a file, or the recipe itself.
+        content: the picture to restyle; None where the recipe grows a texture.
+        styles: the recipe's style pictures, in any order: each is known by its hash.
+        masks: files of its masks, in the order of ``where``, ``style_where`` and ``at``.
+        other_style: whether other styles, or another start, may take the place of the recipe's.
+        other_weights: whether another network or model may.
+        device: as for :func:`stylize`; empty for the recipe's where this machine has it.
+        weights: as for :func:`stylize`.
+        options: of the recipe's method; what is given here counts more than what is recorded.
+
+    It is done in as many threads as the recipe was where this machine has them, and torch's number of
+    threads is then set back. ``result.recipe == read_recipe("out.png")`` where all was as before.
+
+    Raises :class:`OptionError`, :class:`PictureError`, :class:`WeightsError` or :class:`MethodError`.
+
+    >>> made = katazome.replay("out.png", "other.jpg", styles=["painting.jpg"])  # doctest: +SKIP
+    """
+    again = Replay(
+        recipe if isinstance(recipe, Recipe) else open_recipe(recipe),
+        styles,
+        masks,
+        other_style=other_style,
+        other_weights=other_weights,
+    )
+    threads = torch.get_num_threads()
+    try:
+        keep_threads(again.recipe.threads)
+        session = Session(device=device or again.device(), weights=weights, heap=False)
+        looks, wanted = again.arguments(options, session.device)
+        work = session.prepare(content, looks, method=again.method.name, **wanted)
+        again.check(work.recipe)
+        return drain(work)
+    finally:
+        torch.set_num_threads(threads)

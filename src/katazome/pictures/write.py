@@ -79,7 +79,7 @@ def write(
         except OSError as error:
             raise OutputError(f"standard output cannot be written to: {error.strerror or error}") from error
         return None
-    _place(data, path, overwrite)
+    place(data, path, overwrite=overwrite)
     return path
 
 
@@ -206,7 +206,8 @@ def _encode8(image: Image.Image, kind: str, metadata: str | None) -> bytes:
     return buffer.getvalue()
 
 
-def _place(data: bytes, path: Path, overwrite: bool) -> None:
+def place(data: bytes, path: Path, *, overwrite: bool = False) -> None:
+    """Write a picture file's bytes whole or not at all; :class:`OutputError` when they cannot be."""
     beside = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.part")
     try:
         # not tempfile: its files are private, a picture gets the rights that any new file gets

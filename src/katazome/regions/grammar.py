@@ -68,9 +68,14 @@ def parse(text: str, name: str = "region", segmenter: Segmenter | None = None) -
     return region
 
 
-def parse_list(text: str, name: str = "regions", segmenter: Segmenter | None = None) -> list[Region]:
-    """Return the regions of a text in which commas part them."""
-    reader = _Reader(text, name, segmenter)
+def parse_list(
+    text: str,
+    name: str = "regions",
+    segmenter: Segmenter | None = None,
+    files: Callable[[str], str] = str,
+) -> list[Region]:
+    """Return the regions of a text in which commas part them; ``files`` gives files their names."""
+    reader = _Reader(text, name, segmenter, files)
     regions = [reader.region()]
     while reader.takes(","):
         regions.append(reader.region())
@@ -79,10 +84,16 @@ def parse_list(text: str, name: str = "regions", segmenter: Segmenter | None = N
 
 
 def parse_placement(
-    text: str, name: str = "placement", segmenter: Segmenter | None = None
+    text: str,
+    name: str = "placement",
+    segmenter: Segmenter | None = None,
+    files: Callable[[str], str] = str,
 ) -> tuple[Region, str]:
-    """Return the region and the rest of ``REGION=REST``, the form that ``--at`` takes."""
-    reader = _Reader(text, name, segmenter)
+    """Return the region and the rest of ``REGION=REST``, the form that ``--at`` takes.
+
+    ``files`` gives the region's files their names.
+    """
+    reader = _Reader(text, name, segmenter, files)
     region = reader.region()
     if not reader.takes("=") or not text[reader.at :]:
         reader.fail("expected = and a style picture after the region")
@@ -107,10 +118,13 @@ def parse_recorded(text: str, name: str, masks: Iterator[str]) -> list[Region]:
 class _Reader:
     """Reads a text from left to right."""
 
-    def __init__(self, text: str, name: str, segmenter: Segmenter | None) -> None:
+    def __init__(
+        self, text: str, name: str, segmenter: Segmenter | None, files: Callable[[str], str] = str
+    ) -> None:
         self.text = text
         self.name = name
         self.segmenter = segmenter
+        self.files = files
         self.at = 0
 
     def region(self) -> Region:
@@ -167,7 +181,11 @@ class _Reader:
         return ""
 
     def _named(self, word: str, name: str) -> Region:
-        return NAMED[word](name, self.segmenter) if word == "material" else NAMED[word](name)
+        if word == "material":
+            return Material(name, self.segmenter)
+        if word == "mask" or (word == "filters" and not in_words(name)):
+            name = self.files(name)
+        return NAMED[word](name)
 
     def _name(self, word: str) -> str:
         quote = self.text[self.at : self.at + 1]
