@@ -171,7 +171,6 @@ def _parameter(option: Declared, methods: Sequence[str], more: str) -> inspect.P
     words = {int: "N", float: "X", tuple: "LIST", str: "TEXT", bool: ""}
     shown = Parameter(
         name=names,
-        negative="",
         help=text,
         group=_GROUPS[option.info.group],
         show_default=(lambda _: default) if default else False,

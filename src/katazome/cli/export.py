@@ -25,10 +25,8 @@ def export(
     /,
     *,
     output: Annotated[str | None, Parameter(name=["--output", "-o"], help="File to write, *.onnx")] = None,
-    overwrite: Annotated[
-        bool, Parameter(negative="", help="Replace the file if it is there already")
-    ] = False,
-    quiet: Annotated[bool, Parameter(negative="", help="Say nothing but errors")] = False,
+    overwrite: Annotated[bool, Parameter(help="Replace the file if it is there already")] = False,
+    quiet: Annotated[bool, Parameter(help="Say nothing but errors")] = False,
 ) -> int:
     """Write a network for one style as ONNX: in and out a picture of any size."""
     if output is None:

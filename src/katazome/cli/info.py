@@ -23,7 +23,7 @@ _CELLS = (64, 4096)
 def info(
     *pictures: Annotated[str, Parameter(help="Pictures, or recipes as --json prints them; - reads one")],
     as_json: Annotated[
-        bool, Parameter(name="--json", negative="", help="Print the recipe itself, to keep or to pass on")
+        bool, Parameter(name="--json", help="Print the recipe itself, to keep or to pass on")
     ] = False,
 ) -> int:
     """Say what made a picture."""
@@ -46,9 +46,7 @@ def compare(
         str | None, Parameter(name=["--output", "-o"], help="File of the sheet; open: words alone")
     ] = None,
     cell: Annotated[int, Parameter(help="Side of a picture's place on the sheet, px")] = 384,
-    overwrite: Annotated[
-        bool, Parameter(negative="", help="Replace the sheet if it is there already")
-    ] = False,
+    overwrite: Annotated[bool, Parameter(help="Replace the sheet if it is there already")] = False,
 ) -> int:
     """Say what differs between pictures in how they were made, and lay them beside each other."""
     low, high = _CELLS

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from katazome import __version__
 from katazome.cli.declare import STREAM, Classes, aliases, classes_of, declared, rewrite, spelled
@@ -34,6 +34,7 @@ app = App(
     exit_on_error=False,
     print_error=False,
     suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(negative=()),  # no --no-overwrite and no --empty-set beside each option
 )
 app.command(
     "katazome.cli.stylize:stylize",
@@ -114,18 +115,21 @@ app.command(
 app.command(
     "katazome.cli.info:info",
     name="info",
+    usage="Usage: katazome info PICTURE... [--json]",
     help="Say what made a picture, by the recipe inside it.",
     help_epilogue="Examples:\n  katazome info out.png\n  katazome info out.png --json > look.json",
 )
 app.command(
     "katazome.cli.info:compare",
     name="compare",
+    usage="Usage: katazome compare PICTURE PICTURE... [-o SHEET] [OPTIONS]",
     help="Say what differs between pictures in how they were made, and lay them beside each other.",
     help_epilogue="Example:\n  katazome compare a.png b.png c.png -o sheet.png",
 )
 app.command(
     "katazome.cli.doctor:doctor",
     name="doctor",
+    usage="Usage: katazome doctor [--json]",
     help="Say what this machine is and what works on it, for a report of a bug.",
     help_epilogue="Example:\n  katazome doctor",
 )

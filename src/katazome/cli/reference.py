@@ -13,6 +13,7 @@ from typing import Any
 
 from katazome.api import DEFAULT_METHOD, list_methods
 from katazome.cli import declare
+from katazome.cli.main import app, classes_named
 from katazome.cli.settings import (
     AttributeSettings,
     BatchSettings,
@@ -48,6 +49,9 @@ ENVIRONMENT = (
     ("PIP_INDEX_URL, ...", "pip's own settings say which package index weights are fetched from"),
     ("NO_COLOR", "no colours in what is printed"),
 )
+_FILTERS = ("rank", "select", "show")
+_OTHERS = ("segment", "info", "compare", "doctor", "export", "weights", "study")
+"""Commands whose options are those of a function."""
 _EXIT_CODES = (
     ("0", "done"),
     ("1", "the work failed, or its result could not be written"),
@@ -104,6 +108,8 @@ def reference() -> str:
             *_options(WAEOptions)[2:],
             *_section("The command line: `resume`"),
             *_options(ResumeSettings),
+            *(line for name in _FILTERS for line in _declared("filters", name)),
+            *(line for name in _OTHERS for line in _help(name)),
             *_section("Environment"),
             *_table(("variable", "meaning"), ((f"`{name}`", text) for name, text in ENVIRONMENT)),
             *_section("Exit codes"),
@@ -111,6 +117,26 @@ def reference() -> str:
             "",
         ]
     )
+
+
+def _declared(*words: str) -> list[str]:
+    """Return the section of a command that is made of option classes."""
+    tables = [_options(cls) for cls in (classes_named(words) or {}).values()]
+    lines = [line for number, table in enumerate(tables) for line in table[2 if number else 0 :]]
+    return [*_section(f"The command line: `{' '.join(words)}`"), *lines]
+
+
+def _help(*words: str) -> list[str]:
+    """Return the section of a command, or those of all below it, as help has them."""
+    command = app
+    for word in words:
+        command = command[word]
+    below = [name for name in command if not name.startswith("-")]
+    if below:
+        return [line for name in below for line in _help(*words, name)]
+    with app.app_stack(words):  # what holds for all commands is found from the root on
+        text = command.generate_docs()
+    return [*_section(f"The command line: `{' '.join(words)}`"), *text.rstrip().split("\n")[2:]]
 
 
 def _section(title: str, level: int = 2) -> list[str]:

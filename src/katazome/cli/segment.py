@@ -43,7 +43,7 @@ def segment(
     ] = None,
     feather: Annotated[float, Parameter(help="Soften the edge by a Gaussian of so many pixels")] = 0.0,
     depth: Annotated[int, Parameter(help="Bits a sample of the mask: 8, or 16 (PNG and TIFF)")] = 8,
-    overwrite: Annotated[bool, Parameter(negative="", help="Replace files that are there already")] = False,
+    overwrite: Annotated[bool, Parameter(help="Replace files that are there already")] = False,
 ) -> int:
     """Make a mask of a region, and a picture that shows it."""
     image = "-" if image == STREAM else image

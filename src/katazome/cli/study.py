@@ -32,18 +32,21 @@ app = App(
 app.command(
     "katazome.cli.study_scales:scales",
     name="scales",
+    usage="Usage: katazome study scales CONTENT STYLE [TEXTURE...] [-o REPORT] [OPTIONS]",
     help="What the pyramid gains: transfers, quartering against halving, textures.",
     help_epilogue="Example:\n  katazome study scales photo.jpg marble.jpg bark.jpg pebbles.jpg -o report/",
 )
 app.command(
     "katazome.cli.study_regions:regions",
     name="regions",
+    usage="Usage: katazome study regions SET... [-o REPORT] [OPTIONS]",
     help="Where things by name, and what stands out, are found, against masks made by hand.",
     help_epilogue="Example:\n  katazome study regions davis/ pets/ --words words.csv -o report/",
 )
 app.command(
     "katazome.cli.study_filters:filters",
     name="filters",
+    usage="Usage: katazome study filters SET... --filters FILE --object NAME --style STYLE [OPTIONS]",
     help="Style on one thing through its filters, beside guided style and a cut-out.",
     help_epilogue="Example:\n"
     "  katazome study filters davis/ --pictures 'dog*' --object dog --filters dog.json --style waves.jpg",
@@ -51,6 +54,7 @@ app.command(
 app.command(
     "katazome.cli.study_materials:materials",
     name="materials",
+    usage="Usage: katazome study materials --set DIR --looks DIR --model MODEL [-o REPORT] [OPTIONS]",
     help="Materials that were changed, segmented again and judged: the third source document's protocol.",
     help_epilogue="Example:\n"
     "  katazome study materials --set fmd/ --looks materials/ --model m.safetensors -o report/",
@@ -58,12 +62,14 @@ app.command(
 app.command(
     "katazome.cli.study_attributes:attributes",
     name="attributes",
+    usage="Usage: katazome study attributes --faces DIR [-o REPORT] [OPTIONS]",
     help="Faces that were made to smile, judged: the second source document's claims.",
     help_epilogue="Example:\n  katazome study attributes --faces lfw/ -o report/",
 )
 app.command(
     "katazome.cli.study_styles:styles",
     name="styles",
+    usage="Usage: katazome study styles --contents DIR --styles DIR [-o REPORT] [OPTIONS]",
     help="Every method on contents x styles: seconds, memory, what was kept and what was taken.",
     help_epilogue="Example:\n"
     "  katazome study styles --contents photos/ --styles paintings/ --methods gatys,adain,wct -o report/",
@@ -71,6 +77,7 @@ app.command(
 app.command(
     "katazome.cli.study_wae:wae",
     name="wae",
+    usage="Usage: katazome study wae [MODEL...] --set NAME=DIR [-o REPORT] [OPTIONS]",
     help="What codes of style and content hold, by their size: the fourth source document's experiments.",
     help_epilogue="Example:\n"
     "  katazome study wae v512.safetensors v32.safetensors --set faces=lfw/ --set photos=photos/ -o report/",

@@ -19,14 +19,11 @@ def filters(
     *sets: Annotated[str, Parameter(help="Folders with images, and masks beside them")],
     filters: Annotated[str, Parameter(help="Selection of filters, of `katazome filters select`")],
     word: Annotated[str, Parameter(name="--object", help="What the things in the pictures are called")],
-    style: Annotated[
-        list[str], Parameter(help="Style picture; may be given several times", negative_iterable="")
-    ],
+    style: Annotated[list[str], Parameter(help="Style picture; may be given several times")],
     pictures: Annotated[
         tuple[str, ...],
         Parameter(
             help="Pattern of the names of the pictures, such as *dog*; may be given several times",
-            negative_iterable="",
         ),
     ] = ("*",),
     output: Output = "report",

@@ -17,12 +17,8 @@ from katazome.studies.styles import StyleStudy
 
 def styles(
     *,
-    contents: Annotated[
-        list[str], Parameter(help="Photographs: a folder or a file; may be repeated", negative_iterable="")
-    ],
-    styles: Annotated[
-        list[str], Parameter(help="Style pictures: a folder or a file; may be repeated", negative_iterable="")
-    ],
+    contents: Annotated[list[str], Parameter(help="Photographs: a folder or a file; may be repeated")],
+    styles: Annotated[list[str], Parameter(help="Style pictures: a folder or a file; may be repeated")],
     methods: Annotated[
         str,
         Parameter(help="Methods with commas; NAME=MODEL names a model of its own; open: all that there are"),

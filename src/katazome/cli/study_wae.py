@@ -25,7 +25,6 @@ def wae(
         Parameter(
             name="--set",
             help="Pictures by name, as NAME=FOLDER, such as faces=lfw/; may be repeated",
-            negative_iterable="",
         ),
     ],
     output: Output = "report",

