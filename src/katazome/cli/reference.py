@@ -135,7 +135,7 @@ def _help(*words: str) -> list[str]:
     if below:
         return [line for name in below for line in _help(*words, name)]
     with app.app_stack(words):  # what holds for all commands is found from the root on
-        text = command.generate_docs()
+        text = command.generate_docs().replace("```console", "```text")  # a usage is no command
     return [*_section(f"The command line: `{' '.join(words)}`"), *text.rstrip().split("\n")[2:]]
 
 
