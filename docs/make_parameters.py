@@ -29,6 +29,8 @@ class Row:
     values: Sequence[Any]
     options: dict[str, Any]
     """What is the same in all of them."""
+    cell: int = CELL
+    """Side of a picture's place on the sheet, px."""
 
     @property
     def flag(self) -> str:
@@ -46,7 +48,7 @@ ROWS = {
     "blend": Row("coffee", ("wheat_field", "old_plum"), "blend", ("3,1", "1,1", "1,3"), QUICK),
     "feather": Row("coffee", LOOK, "feather", (0, 10, 40), {**QUICK, "where": "salient"}),
     "material": Row(
-        "coffee", ("old_plum",), "method", ("gatys", "material"), {**SMALLER, "where": "salient"}
+        "coffee", ("old_plum",), "method", ("gatys", "material"), {"size": 400, "where": "salient"}, 400
     ),
     "style-layers": Row(
         "coffee", LOOK, "style_layers", ("relu1_1,relu2_1", "relu3_1", "relu4_1,relu5_1"), SMALLER
@@ -69,7 +71,7 @@ def make(session: Session, name: str) -> None:
             ).tensor
 
         cells.append((f"{row.flag} {value}", kept(f"{name}-{value}", made)))
-    save(name, [cells], CELL)
+    save(name, [cells], row.cell)
 
 
 def main() -> None:
