@@ -6,9 +6,10 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ import pytest
 from PIL import Image
 
 from katazome.filters.record import Rank
-from katazome.jobs.cluster import on_ray
+from katazome.jobs.cluster import on_ray, sent_by_ray
 from katazome.jobs.local import Painter
-from katazome.jobs.manifest import Case
+from katazome.jobs.manifest import Case, Figures
 from tests.cli.conftest import environment, program, ran
 from tests.filters import equal
 from tests.tiny import tiny_vgg
@@ -129,6 +130,41 @@ def test_a_folder_that_the_cluster_does_not_reach(cluster: Any, monkeypatch: pyt
     (outcome,) = on_ray(painter, [Case("a", {"threads": 1})], lambda: False, cluster.address)
     assert outcome.failed.startswith("a machine of the cluster does not reach the folder '/nowhere/here'")
     assert not outcome.hopeless
+
+
+@has_ray
+@pytest.mark.slow
+def test_more_threads_than_a_machine_has(cluster: Any) -> None:
+    done = ran(*LONG[:-3], "--threads", "2", "--on", f"ray:{cluster.address}", "--quiet", tiny=True)
+    assert done.returncode == 1
+    assert b"2 threads need as many processors, and the largest machine of the cluster has 1;" in done.stderr
+
+
+@has_ray
+@pytest.mark.slow
+def test_what_was_sent_is_tidied_up_when_it_is_given_up(cluster: Any, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (tmp_path / "sent").write_bytes(b"of a user")
+    case = Case("a", {"threads": 1}, {"there": str(there), "sent": str(tmp_path / "sent")})
+    assert list(sent_by_ray(Lasting(), [case], lambda: any(there.glob("*/sent")), cluster.address)) == []
+    assert list(there.iterdir()) == []
+
+
+class Lasting:
+    """A courier whose cases never end."""
+
+    def files(self, case: Case) -> list[Path]:
+        return [Path(case.places["sent"])]
+
+    def do(self, case: Case, files: Sequence[bytes]) -> tuple[Figures, bytes]:
+        with tempfile.TemporaryDirectory(dir=case.places["there"]) as folder:
+            Path(folder, "sent").write_bytes(files[0])
+            while True:
+                time.sleep(0.05)
+
+    def take_in(self, case: Case, figures: Figures, made: bytes) -> Figures:
+        raise AssertionError("nothing was made")
 
 
 @has_ray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from katazome.api import list_methods
@@ -33,3 +34,14 @@ def test_the_page_has_every_command() -> None:
         below = [f"{name} {other}" for other in app[name] if not other.startswith("-")]
         for words in below or [name]:
             assert sum(f"`{words}`" in title for title in titles) == 1, words
+
+
+def test_usages_name_options_that_there_are() -> None:
+    sections = reference().split("\n## ")
+    groups = ("filters", "study", "train", "weights")
+    for words in ((group, name) for group in groups for name in app[group] if not name.startswith("-")):
+        (section,) = (s for s in sections if s.startswith(f"The command line: `{' '.join(words)}`"))
+        usage = str(app[words[0]][words[1]].usage)
+        below = section.replace(usage.removeprefix("Usage: "), "")
+        for flag in re.findall(r"--[a-z-]+", usage):
+            assert flag in below, (words, flag)

@@ -55,7 +55,7 @@ def case_of(method: str, **options: Any) -> Case:
 @pytest.mark.parametrize(
     ("method", "options"),
     [
-        ("gatys", {"where": "not:mask:'left, of (a).png' or everything", "init": "photos/a.png"}),
+        ("gatys", {"where": "not:mask:'left, of (a).png'", "init": "photos/a.png"}),
         ("gatys", {"at": ["mask:'left, of (a).png'=looks/one.png"]}),
         ("filters", {"filters": "dog.json", "style_where": "mask:'left, of (a).png'"}),
     ],
@@ -68,7 +68,7 @@ def test_the_same_pixels(
     expected = alone.do(case, lambda: False)
     painter = Painter(Path("out"), TINY)
     courier: Courier = PictureCourier(painter)
-    files = {name: file.read_bytes() for name, file in courier.files(case).items()}
+    files = [file.read_bytes() for file in courier.files(case)]
 
     there: Courier = pickle.loads(pickle.dumps(courier))
     (here / "elsewhere").mkdir()
@@ -86,11 +86,23 @@ def test_the_same_pixels(
     assert figures["sha256"] == expected["sha256"]
 
 
+def test_a_picture_and_a_mask_of_one_name(here: Path) -> None:
+    """Pictures are called from the results on, files of options from the current folder."""
+    (here / "a.png").write_bytes(Path("left, of (a).png").read_bytes())
+    case = case_of("gatys", where="mask:../a.png")
+    named = Case(case.name, case.values, {**case.places, "content": "../a.png"})
+    files = [Path(name).read_bytes() for name in ("photos/a.png", "looks/one.png", "../a.png")]
+    figures, _ = PictureCourier(Painter(Path("out"), TINY)).do(named, files)
+    assert (figures["width"], figures["height"]) == (53, 64)
+
+
 def test_a_file_that_was_changed_after_the_plan(here: Path) -> None:
     case = case_of("gatys", where="mask:'left, of (a).png'")
     courier = PictureCourier(Painter(Path("out"), TINY))
-    files = {name: file.read_bytes() for name, file in courier.files(case).items()}
-    with pytest.raises(PictureError, match="'a' is not the picture that the manifest has"):
-        courier.do(case, {**files, case.places["content"]: files[case.places["styles"][0]]})
-    with pytest.raises(PictureError, match=r"left-of-a\.png' was changed since the manifest was written"):
-        courier.do(case, {**files, "left, of (a).png": files[case.places["content"]]})
+    photo, look, mask = [file.read_bytes() for file in courier.files(case)]
+    with pytest.raises(PictureError, match=r"^'a' is not the picture that the manifest has"):
+        courier.do(case, [look, look, mask])
+    with pytest.raises(
+        PictureError, match=r"^'left, of \(a\)\.png' was changed since the manifest was written"
+    ):
+        courier.do(case, [photo, look, photo])

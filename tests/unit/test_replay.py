@@ -80,6 +80,28 @@ def test_in_one_call_from_python(session: Session, files: dict[str, Path], tmp_p
         replay(first.recipe, files["photo"], styles=[files["one"]], weights=tiny_vgg(seed=1))
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"content": None}, r"the recipe restyles a picture \(gatys\); name one after it"),
+        ({"preset": "neural-style"}, "preset and recipe both set all options"),
+        ({"method": "wct"}, "the recipe's method is gatys, method says wct; leave it out"),
+        ({"styles": "one.png"}, "styles and masks are lists of files"),
+        ({"octaves": 3}, "octaves"),
+    ],
+)
+def test_what_cannot_be_asked_of_a_recipe(
+    session: Session, files: dict[str, Path], given: dict[str, Any], said: str
+) -> None:
+    recipe = made(session, files, "one")
+    usual: dict[str, Any] = {"content": files["photo"], "styles": [files["one"]], "weights": tiny_vgg()}
+    with pytest.raises(OptionError, match=said):
+        replay(recipe, **{**usual, **given})
+    grown = session.prepare(None, [files["one"]], method="texture", size="64", iterations=2).recipe
+    with pytest.raises(OptionError, match=r"restyles no picture \(texture\); leave '.*photo\.png' out"):
+        replay(grown, files["photo"], styles=[files["one"]])
+
+
 def test_masks_take_the_places_of_the_recipe_s(session: Session, files: dict[str, Path]) -> None:
     at = [(f"mask:{files['top']}", files["two"])]
     recipe = made(session, files, "one", where=f"not:mask:{files['left']}", at=at, style_where="everything")

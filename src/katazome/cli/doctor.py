@@ -41,6 +41,7 @@ _OWN_EXTRAS = ("all", "dev")
 
 
 def doctor(
+    *,
     as_json: Annotated[bool, Parameter(name="--json", help="Print it as JSON")] = False,
 ) -> int:
     """Say what this machine is, what is installed and what works; 1 when something does not."""

@@ -94,16 +94,7 @@ def again(
         other_weights=settings.other_weights,
     )
     method = replay.method
-    if given.get("method", method.name) != method.name:
-        raise OptionError(
-            f"the recipe's method is {method.name}, method says {given['method']}; leave it out"
-        )
-    if settings.preset is not None:
-        raise OptionError("preset and recipe both set all options; give one of them")
-    if method.content and content is None:
-        raise OptionError(f"the recipe restyles a picture ({method.name}); name one after it")
-    if not method.content and content is not None:
-        raise OptionError(f"the recipe restyles no picture ({method.name}); leave '{content}' out")
+    replay.check_asked(content, given)
     if isinstance(settings, StylizeSettings):
         _need_styles(method, styles, given)
     return make(method, content, styles, settings, given, replay)

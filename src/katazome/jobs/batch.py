@@ -23,7 +23,7 @@ from katazome.jobs.manifest import Case
 from katazome.methods.base import get_method
 from katazome.methods.options import STARTS
 from katazome.pictures.write import SUFFIXES as WRITABLE
-from katazome.pictures.write import plain_name
+from katazome.pictures.write import kind_of, plain_name
 
 COMBINE = ("product", "pair", "together")
 NAME = "{content}.{style}{ext}"
@@ -161,7 +161,7 @@ class Order:
             "folder": "/".join(plain_name(part) for part in folder) or ".",
             "ext": suffix if suffix in WRITABLE and (self.depth == 8 or suffix == ".png") else ".png",
         }
-        return check_output(fill(self.name, words, "name"))
+        return check_output(fill(self.name, words, "name"), self.depth)
 
     def _words(self, content: Source, looks: Sequence[Source], number: int) -> dict[str, str]:
         """Return what the fields are in the names of files that are there already."""
@@ -186,8 +186,11 @@ def case_name(output: str) -> str:
     return output.replace("/", "+")
 
 
-def check_output(output: str) -> str:
-    """Return an output's name below the results' folder, tidied; :class:`OptionError` when it is none."""
+def check_output(output: str, depth: int = 8) -> str:
+    """Return an output's name below the results' folder, tidied; :class:`OptionError` when it is none.
+
+    Nor can it be one whose format has not so many bits a sample.
+    """
     path = PurePosixPath(output)
     if path.is_absolute() or ".." in path.parts or "\\" in output or ":" in output or not path.name:
         raise OptionError(f"'{output}' does not stay in the results' folder; it must be a name below it")
@@ -200,6 +203,7 @@ def check_output(output: str) -> str:
             f"cannot tell the format of '{output}' by its suffix; end --name with {{ext}} or one of: "
             f"{', '.join(WRITABLE)}"
         )
+    kind_of(path, depth)
     return path.as_posix().replace(" ", "-")
 
 
@@ -227,11 +231,12 @@ def check_case(case: Case, weights: str) -> None:
     hashes = [values["content"], *values["styles"], *values["files"].values()]
     if not all(isinstance(one, str) and _HASH.fullmatch(one) for one in hashes):
         raise OptionError(f"{where} has a hash that is none; expected 64 hexadecimal digits")
-    if values["threads"] < 1 or values["depth"] not in (8, 16):
-        raise OptionError(
-            f"{where} has threads {values['threads']} and depth {values['depth']}; see the docs"
-        )
-    if check_output(values["output"]) != values["output"] or case_name(values["output"]) != case.name:
+    if values["threads"] < 1:
+        raise OptionError(f"{where} has threads {values['threads']}; there must be one at least")
+    if (
+        check_output(values["output"], values["depth"]) != values["output"]
+        or case_name(values["output"]) != case.name
+    ):
         raise OptionError(f"{where} writes '{values['output']}'; its name must be that, with + for /")
     places = case.places
     said = [places.get("content"), *(places["styles"] if isinstance(places.get("styles"), list) else [None])]

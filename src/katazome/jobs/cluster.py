@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from katazome.errors import KatazomeError, MethodError, require
+from katazome.errors import KatazomeError, MethodError, require, sentence
 from katazome.jobs.crew import Courier, Outcome, Worker, attempt
 from katazome.jobs.manifest import Case, Figures
 from katazome.pictures.read import file_bytes
@@ -31,10 +32,7 @@ _AHEAD = 2
 _LOOK = 0.2
 """Seconds between looks at whether the user has interrupted."""
 _PATIENCE = 10.0
-"""Seconds in which a cluster's machine must answer."""
-
-_HELD = 64
-"""Files that Ray holds for cases to come: those of the last cases, styles above all."""
+"""Seconds in which a cluster's machine must answer, and in which what is given up can tidy up."""
 
 _served: dict[str, Any] = {}
 """In a process of Ray's: the worker, or courier, of the run it serves, with its network."""
@@ -70,12 +68,10 @@ def sent_by_ray(
     with _cluster(address) as ray:
         serve = _task(ray, _serve_apart, courier)
 
-        @lru_cache(maxsize=_HELD)
-        def held(file: Path) -> Any:
-            return ray.put(file_bytes(file)[0])
+        shelf = _Shelf(ray, Counter(file for case in cases for file in courier.files(case)))
 
         def begin(case: Case) -> Any:
-            return serve(case, {name: held(file) for name, file in courier.files(case).items()})
+            return serve(case, [shelf.take(file) for file in courier.files(case)])
 
         for outcome, made in _scheduled(ray, cases, stopped, begin):
             if outcome.figures is None:
@@ -83,6 +79,23 @@ def sent_by_ray(
                 yield replace(outcome, hopeless=False)
             else:
                 yield attempt(outcome.case, partial(courier.take_in, outcome.case, outcome.figures, made))
+
+
+@dataclass
+class _Shelf:
+    """Files that Ray holds, each until the last case that needs it has begun: then the task keeps it."""
+
+    ray: Any
+    needed: Counter[Path]
+    """How many more times."""
+    _held: dict[Path, Any] = field(default_factory=dict)
+
+    def take(self, file: Path) -> Any:
+        """Return Ray's reference to a file's bytes; :class:`PictureError` when it cannot be read."""
+        self.needed[file] -= 1
+        if file not in self._held:
+            self._held[file] = self.ray.put(file_bytes(file)[0])
+        return self._held[file] if self.needed[file] else self._held.pop(file)
 
 
 @contextmanager
@@ -128,7 +141,7 @@ def _scheduled(
     waiting = list(cases)[::-1]
     running: dict[Any, Case] = {}
     while (waiting or running) and not stopped():
-        while waiting and len(running) < _AHEAD * _places(ray, waiting[-1]):
+        while waiting and not stopped() and len(running) < _AHEAD * _places(ray, waiting[-1]):
             case = waiting.pop()
             try:
                 running[begin(case)] = case
@@ -138,17 +151,32 @@ def _scheduled(
         for reference in done:
             yield _come_back(ray, reference, running.pop(reference))
     for reference in running:
-        ray.cancel(reference, force=True)
+        ray.cancel(reference)  # as by a Ctrl-C there, so that no file of ours is left
+    if running:
+        ray.wait(list(running), num_returns=len(running), timeout=_PATIENCE)
 
 
 def _places(ray: Any, case: Case) -> int:
-    """How many cases can run at once, as far as is known now: machines come and go."""
-    return max(1, int(ray.cluster_resources().get("CPU", 1)) // int(case.values["threads"]))
+    """How many cases can run at once, as far as is known now: machines come and go.
+
+    Raises :class:`MethodError` where no machine has as many processors as a case has threads: Ray would wait.
+    """
+    threads = int(case.values["threads"])
+    cores = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    most = max(cores, default=0)
+    if 0 < most < threads:  # a cluster may also begin with none
+        raise MethodError(
+            f"{threads} threads need as many processors, and the largest machine of the cluster has {most}; "
+            "give fewer --threads"
+        )
+    return max(1, sum(cores) // threads)
 
 
 def _come_back(ray: Any, reference: Any, case: Case) -> tuple[Outcome, bytes]:
     try:
         outcome, made = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:  # not of the case's work, which tells of itself
+        return Outcome(case, failed=sentence(error.cause)), b""
     except ray.exceptions.RayError as error:
         return Outcome(case, failed=f"its worker died {_TRIES + 1} times: {str(error).splitlines()[0]}"), b""
     return outcome, made
@@ -156,9 +184,9 @@ def _come_back(ray: Any, reference: Any, case: Case) -> tuple[Outcome, bytes]:
 
 def _serve(key: str, held: list[Any], case: Case, folder: str) -> tuple[Outcome, bytes]:
     """Be a process of the cluster: do one case in the folders that all see."""
-    worker: Worker = _fetched(key, held)
 
     def work() -> Figures | None:
+        worker: Worker = _fetched(key, held)
         try:
             os.chdir(folder)  # from where files that options name are looked for
         except OSError as error:
@@ -171,14 +199,13 @@ def _serve(key: str, held: list[Any], case: Case, folder: str) -> tuple[Outcome,
     return attempt(case, work), b""
 
 
-def _serve_apart(key: str, held: list[Any], case: Case, files: Mapping[str, Any]) -> tuple[Outcome, bytes]:
+def _serve_apart(key: str, held: list[Any], case: Case, files: list[Any]) -> tuple[Outcome, bytes]:
     """Be a process of the cluster: do one case with the files that were sent."""
-    courier: Courier = _fetched(key, held)
     back: list[bytes] = []
 
     def work() -> Figures:
-        found = _fetch(list(files.values()))
-        figures, made = courier.do(case, dict(zip(files, found, strict=True)))
+        courier: Courier = _fetched(key, held)
+        figures, made = courier.do(case, _fetch(files))
         back.append(made)
         return figures
 

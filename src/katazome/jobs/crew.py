@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -38,11 +38,11 @@ class Worker(Protocol):
 class Courier(Protocol):
     """Has cases done where none of our folders is seen; it can be sent there (pickled)."""
 
-    def files(self, case: Case) -> Mapping[str, Path]:
-        """Return what must travel with a case, by names that stand for the files."""
+    def files(self, case: Case) -> Sequence[Path]:
+        """Return what must travel with a case."""
 
-    def do(self, case: Case, files: Mapping[str, bytes]) -> tuple[Figures, bytes]:
-        """Do a case there; return its figures and what was made."""
+    def do(self, case: Case, files: Sequence[bytes]) -> tuple[Figures, bytes]:
+        """Do a case there, with the bytes of its files; return its figures and what was made."""
 
     def take_in(self, case: Case, figures: Figures, made: bytes) -> Figures:
         """Keep here what has come back, whole or not at all; return the figures."""

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ from katazome.errors import KatazomeError, OutputError, PictureError
 from katazome.jobs.batch import BOOKS
 from katazome.jobs.inputs import hash_of
 from katazome.jobs.manifest import Case, Figures, Manifest
-from katazome.pictures.write import SUFFIXES, encode, place
+from katazome.pictures.write import encode, kind_of, place
 from katazome.weights.flavours import VGGWeights
 from katazome.work import Work
 
 RECORDS = "done"
 """Folder of the records, beside the manifest."""
+_HASHES = 256
+"""Files of options whose hashes are known; what lies below them is not looked at again."""
 
 
 @dataclass(frozen=True)
@@ -162,17 +165,15 @@ class Painter:
         return work, checkpoint
 
     def _unchanged(self, name: str, sha256: str) -> None:
-        known = self._warm.setdefault("files", {})
-        if name not in known:
-            known[name] = hash_of(Path(name))
-        if known[name] != sha256:
+        hashed = self._warm.setdefault("hashed", lru_cache(maxsize=_HASHES)(hash_of))
+        if hashed(Path(name)) != sha256:
             raise PictureError(f"'{name}' was changed since the manifest was written; give the command again")
 
 
 def _finished(case: Case, work: Work, step: Step) -> tuple[Figures, bytes]:
-    kind = SUFFIXES[Path(case.values["output"]).suffix.lower()]
+    depth = case.values["depth"]
     metadata = work.recipe.to_xmp() if case.values["recipe"] else None
-    file = encode(step.picture, kind, depth=case.values["depth"], metadata=metadata)
+    file = encode(step.picture, kind_of(case.values["output"], depth), depth=depth, metadata=metadata)
     figures = {
         "sha256": hashlib.sha256(file).hexdigest(),
         "width": step.width,

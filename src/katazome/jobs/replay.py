@@ -59,6 +59,21 @@ class Replay:
             )
         return method
 
+    def check_asked(self, content: PictureLike | None, given: Mapping[str, Any]) -> None:
+        """Raise :class:`OptionError` where a recipe is asked for what it settles itself."""
+        method = self.method
+        if given.get("method", method.name) != method.name:
+            raise OptionError(
+                f"the recipe's method is {method.name}, method says {given['method']}; leave it out"
+            )
+        if given.get("preset") is not None:
+            raise OptionError("preset and recipe both set all options; give one of them")
+        if method.content and content is None:
+            raise OptionError(f"the recipe restyles a picture ({method.name}); name one after it")
+        if not method.content and content is not None:
+            said = f"'{content}'" if isinstance(content, str | os.PathLike) else "the picture"
+            raise OptionError(f"the recipe restyles no picture ({method.name}); leave {said} out")
+
     def device(self) -> str:
         """Return the kind of device it was made on where this machine has it, else ``auto``."""
         try:
@@ -221,6 +236,10 @@ def replay(
         other_style=other_style,
         other_weights=other_weights,
     )
+    if isinstance(styles, str | os.PathLike) or isinstance(masks, str | os.PathLike):
+        raise OptionError("styles and masks are lists of files; put the one in brackets")
+    again.check_asked(content, options)
+    options.pop("method", None)
     threads = torch.get_num_threads()
     try:
         keep_threads(again.recipe.threads)

@@ -70,7 +70,7 @@ def write(
         OutputError: it exists, cannot be written, the disk is full, or the picture does not fit.
     """
     path = check_target(target, overwrite=overwrite, depth=depth)
-    kind = "png" if path is None else SUFFIXES[path.suffix.lower()]
+    kind = "png" if path is None else kind_of(path, depth)
     data = encode(image, kind, depth=depth, metadata=metadata)
     if path is None:
         try:
@@ -85,21 +85,11 @@ def write(
 
 def check_target(target: str | os.PathLike[str], *, overwrite: bool = False, depth: int = 8) -> Path | None:
     """Raise now what :func:`write` would raise after hours of work; return the path, None for ``-``."""
-    if depth not in (8, 16):
-        raise OptionError(f"depth is {depth}; it must be 8 or 16")
-    if depth == 16 and deep.vips_or_none() is None:
-        raise OptionError("depth is 16, which needs libvips: pip install 'katazome[deep]', or take 8")
     if str(target) == "-":
+        kind_of("-.png", depth)
         return None
     path = Path(target)
-    kind = SUFFIXES.get(path.suffix.lower())
-    if kind is None:
-        raise OptionError(
-            f"cannot tell the format of '{path}' by its suffix"
-            f"{nearest(path.suffix, SUFFIXES) if path.suffix else ''} (one of: {', '.join(SUFFIXES)})"
-        )
-    if depth == 16 and kind not in _DEEP:
-        raise OptionError(f"depth is 16 and '{path}' is {kind.upper()}; only PNG and TIFF hold 16 bits")
+    kind_of(path, depth)
     try:
         if path.is_dir():
             raise OutputError(f"'{path}' is a folder; give the name of a file")
@@ -115,6 +105,24 @@ def check_target(target: str | os.PathLike[str], *, overwrite: bool = False, dep
             f"the folder '{folder}' may not be written to; choose another, or change its rights"
         )
     return path
+
+
+def kind_of(target: str | os.PathLike[str], depth: int = 8) -> str:
+    """Return the format that a file's suffix says; :class:`OptionError` when it cannot be written so deep."""
+    path = Path(target)
+    if depth not in (8, 16):
+        raise OptionError(f"depth is {depth}; it must be 8 or 16")
+    if depth == 16 and deep.vips_or_none() is None:
+        raise OptionError("depth is 16, which needs libvips: pip install 'katazome[deep]', or take 8")
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise OptionError(
+            f"cannot tell the format of '{path}' by its suffix"
+            f"{nearest(path.suffix, SUFFIXES) if path.suffix else ''} (one of: {', '.join(SUFFIXES)})"
+        )
+    if depth == 16 and kind not in _DEEP:
+        raise OptionError(f"depth is 16 and '{path}' is {kind.upper()}; only PNG and TIFF hold 16 bits")
+    return kind
 
 
 def encode(image: Tensor, kind: str, *, depth: int = 8, metadata: str | None = None) -> bytes:
