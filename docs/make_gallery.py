@@ -43,7 +43,7 @@ STYLIZED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scale-0.5": ("rocket", "trees", {"size": 384, "style_scale": 0.5}),
     "scale-1": ("rocket", "trees", {"size": 384}),
     "scale-2": ("rocket", "trees", {"size": 384, "style_scale": 2.0}),
-    "preview": ("coffee", "wheat_field", {"preview": True, "size": 2048}),
+    "preview": ("coffee", "wheat_field", {"preview": "small", "size": 2048}),
     "final": ("coffee", "wheat_field", {"size": 1024}),
     "final-2048": ("coffee", "wheat_field", {"size": 2048}),
     "where-cat": ("chelsea", "apples", {"size": 384, "where": "object:cat"}),

@@ -53,6 +53,7 @@ ROWS = {
     "style-layers": Row(
         "coffee", LOOK, "style_layers", ("relu1_1,relu2_1", "relu3_1", "relu4_1,relu5_1"), SMALLER
     ),
+    "moment-weight": Row("chelsea", ("apples",), "moment_weight", (0.0, 0.3, 3.0), {"size": 400}, 300),
     "octaves": Row("chelsea", ("apples",), "octaves", (1, 3), {**SMALLER, "method": "multiscale"}),
     "content-layers": Row("chelsea", LOOK, "content_layers", ("relu2_2", "relu4_2", "relu5_2"), SMALLER),
 }

@@ -131,7 +131,8 @@ class FilterStudy:
         picture = next((root / "images").glob(f"{stem}.*"))
         style = next(path for path in self.styles if path.stem == case.values["style"])
         true = (read(root / "masks" / f"{stem}.png").pixels[:, :1] > 0.3).float()
-        options: dict[str, Any] = {"method": "gatys"}
+        # all by Gram matrices alone, as the source and its variants are
+        options: dict[str, Any] = {"method": "gatys", "moment_weight": 0.0}
         if way in ("faithful", "energy", "guided (filters)"):
             options = {"method": "filters", "filters": case.values["filters"], "variant": way.split()[0]}
         elif way == "guided (object)":
