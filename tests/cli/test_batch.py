@@ -91,7 +91,7 @@ def test_nothing_is_overwritten(katazome: Katazome, many: Path, capsys: pytest.C
     assert katazome(*MANY) == 0
     before = made()
     assert katazome(*MANY, "--strength", "0.9") == 1
-    assert "'out/p0.taehw.png' is there already, and 5 more are, made otherwise" in capsys.readouterr().err
+    assert "'out/p0.taehw.png' is there already, and so are 5 more, made otherwise" in capsys.readouterr().err
     assert made() == before
     assert katazome(*MANY, "--strength", "0.9", "--overwrite") == 0
     assert all(made()[name] != before[name] for name in before)
@@ -237,7 +237,7 @@ def test_a_manifest_edited_by_hand(
     Path("photos/p0.png").write_bytes(Path("photos/p1.png").read_bytes())
     path.write_text("\n".join([head, *lines]))
     assert katazome("batch", "--manifest", path, "--quiet", "--overwrite") == 1
-    assert "it was changed since; give the command again" in table()["p0.taehw.png"]["why"]
+    assert "it was changed since, or its place in the manifest was;" in table()["p0.taehw.png"]["why"]
 
 
 def test_one_look_from_a_recipe(katazome: Katazome, many: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,6 +268,11 @@ def test_one_look_from_a_recipe(katazome: Katazome, many: Path, capsys: pytest.C
     assert "is not the recipe's style" in capsys.readouterr().err
     assert katazome(*given, "--other-style", "--strength", "0.2") == 0
     assert open_recipe("other/p1.taehw.png").options["strength"] == 0.2
+    # a folder that holds the recipe's style
+    Path("looks/taehw.png").rename("taehw.png")
+    look = ("--recipe", "look.png", "--strength", "0.3")
+    assert katazome("batch", "photos", "--style", "looks", *look, "-o", "folder", "--plan") == 0
+    assert len(list(Path("folder/batch").glob("*.jsonl"))) == 1
 
 
 @pytest.mark.parametrize(

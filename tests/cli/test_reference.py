@@ -23,8 +23,10 @@ def test_the_page_has_everything() -> None:
         assert f"## `{method.name}`" in text
         assert all(f"`{preset}`" in text for preset in method.presets)
         for option in declare.declared({"": method.options}).values():
-            flag = option.flag if option.defaults[""] is not True else f"--no-{option.name}"
-            assert f"| `{flag}` | {option.info.help} |".replace("\\|", "|") in text
+            on = option.defaults[""] is True
+            flag = f"--no-{option.name}" if on else option.flag
+            said = declare.switched_off(option.info.help) if on else option.info.help
+            assert f"| `{flag}` | {said} |".replace("\\|", "|") in text
     assert all(f"| {strength:g} | " in text for strength in STRENGTHS)
 
 

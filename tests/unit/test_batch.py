@@ -67,7 +67,7 @@ def test_names(here: Path) -> None:
     assert order(styles=["looks/one.png"], name=name).cases()[0][1].name == "sub+00002-gatys.b.png"
     assert outputs(order(["photos/sub/b.JPG"], ["looks/one.png"], depth=16)) == ["b.one.png"]
     with pytest.raises(
-        OptionError, match=r"depth is 16 and 'a\.jpg' is JPEG; only PNG and TIFF hold 16 bits"
+        OptionError, match=r"depth is 16, and the result 'a\.jpg' is JPEG; only PNG and TIFF hold 16 bits"
     ):
         order(name="{content}.jpg", depth=16).cases()
     with pytest.raises(OptionError, match=r"name has \{contnt\}; did you mean 'content'"):

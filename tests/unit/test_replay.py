@@ -87,7 +87,8 @@ def test_in_one_call_from_python(session: Session, files: dict[str, Path], tmp_p
         ({"preset": "neural-style"}, "preset and recipe both set all options"),
         ({"method": "wct"}, "the recipe's method is gatys, method says wct; leave it out"),
         ({"styles": "one.png"}, "styles and masks are lists of files"),
-        ({"octaves": 3}, "octaves"),
+        ({"style": "one.png"}, "gatys has no option 'style'; did you mean 'styles'"),
+        ({"octaves": 3}, "gatys has no option 'octaves'"),
     ],
 )
 def test_what_cannot_be_asked_of_a_recipe(

@@ -23,7 +23,7 @@ from katazome.jobs.cluster import sent_by_ray
 from katazome.jobs.courier import PictureCourier
 from katazome.jobs.crew import Outcome
 from katazome.jobs.fields import has_fields
-from katazome.jobs.inputs import hash_of
+from katazome.jobs.inputs import hash_of, pictures
 from katazome.jobs.local import RECORDS, Painter
 from katazome.jobs.lock import only_run
 from katazome.jobs.manifest import Case, Manifest
@@ -97,7 +97,10 @@ def _run(
     failed: dict[str, str] = {}
     hopeless = ""
     made = 0
-    keeping = "the pictures in hand, to be gone on with"
+    lost = settings.on and not settings.save_every
+    keeping = (
+        "the run; the pictures in hand are begun anew" if lost else "the pictures in hand, to be gone on with"
+    )
     with (
         Interrupt(quiet=settings.quiet, keeping=keeping) as interrupt,
         Count("pictures", quiet=settings.quiet) as count,
@@ -175,7 +178,7 @@ def _ordered(
     if settings.recipe is not None:
         replay = Replay(
             open_recipe(settings.recipe),
-            styles,
+            [style.path for style in pictures(styles, folder, "style")] if styles else (),
             settings.mask,
             other_style=settings.other_style,
             other_weights=settings.other_weights,
@@ -288,7 +291,9 @@ def _check_free(painter: Painter, missing: Sequence[Case], settings: BatchSettin
     """Refuse to replace pictures that are no unchanged work of ours."""
     taken = [painter.output(case) for case in missing if os.path.lexists(painter.output(case))]
     if taken and not settings.overwrite:
-        more = f", and {len(taken) - 1} more are" if len(taken) > 1 else ""
+        more = (
+            f", and so {'is' if len(taken) == 2 else 'are'} {len(taken) - 1} more" if len(taken) > 1 else ""
+        )
         raise OutputError(
             f"'{taken[0]}' is there already{more}, made otherwise or by something else; "
             "choose another folder or --name, or --overwrite"

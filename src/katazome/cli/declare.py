@@ -112,6 +112,11 @@ def _kind(hint: Any) -> type:
     return kind
 
 
+def switched_off(text: str) -> str:
+    """Return the help of ``--no-NAME`` from that of an option that is on when nothing is said."""
+    return f"Do not {text[0].lower()}{text[1:]}"
+
+
 def command(
     body: Callable[..., int],
     positional: Sequence[inspect.Parameter],
@@ -167,7 +172,7 @@ def _parameter(option: Declared, methods: Sequence[str], more: str) -> inspect.P
     names = [option.flag, *([_SHORT[option.name]] if option.name in _SHORT else [])]
     if option.kind is bool and next(iter(option.defaults.values())):
         names, default = [f"--no-{option.name}"], ""
-        text = f"Do not {text[0].lower()}{text[1:]}"
+        text = switched_off(text)
     words = {int: "N", float: "X", tuple: "LIST", str: "TEXT", bool: ""}
     shown = Parameter(
         name=names,

@@ -91,7 +91,7 @@ def reference() -> str:
             "",
             *_options(ReplaySettings, without=StylizeSettings),
             *_section("The command line: `batch`"),
-            "Beside the options of the methods, and those of `stylize` above but for `--output`:",
+            "Beside the options of the methods, and those of `stylize` above; `--output` is a folder here:",
             "",
             *_options(BatchSettings, without=StylizeSettings),
             *_section("The command line: `train segmenter`"),
@@ -169,10 +169,11 @@ def _options(cls: type[Options], without: type[Options] | None = None) -> list[s
     for f in (f for f in fields(cls) if f.name not in known):
         info, option = info_of(f), found[f.name]
         flag = f"--no-{f.name}" if f.default is True else option.flag
+        text = declare.switched_off(info.help) if f.default is True else info.help
         names = ", ".join(f"`--{a.replace('=', '` = `')}`" for a in info.aliases)
-        default = "yes" if f.default is True else "no" if f.default is False else _value(f.default)
+        default = "no" if isinstance(f.default, bool) else _value(f.default)
         shown = "open" if default in ("None", "") else f"`{default}`"
-        rows.append((f"`{flag}`", info.help, _range(info), shown, names))
+        rows.append((f"`{flag}`", text, _range(info), shown, names))
     return _table(("option", "meaning", "values", "default", "other names"), rows)
 
 

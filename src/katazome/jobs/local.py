@@ -104,8 +104,8 @@ class Painter:
         for picture, sha256 in zip([content, *styles], [values["content"], *values["styles"]], strict=False):
             if picture.sha256 != sha256:
                 raise PictureError(
-                    f"'{picture.name}' is not the picture that the manifest has: it was changed since; "
-                    "give the command again"
+                    f"'{picture.name}' is not the picture that the manifest has: it was changed since, or "
+                    "its place in the manifest was; give the command that writes the manifest again"
                 )
         return work
 

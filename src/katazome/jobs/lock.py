@@ -37,8 +37,8 @@ def only_run(books: Path, part: tuple[int, int]) -> Iterator[None]:
                 raise
     except Timeout:
         raise OutputError(
-            f"another run is at work in '{books}'; wait for it to end, or share the work: --workers 2, or "
-            "--part 1/2 and --part 2/2, each begun by itself"
+            f"another run is at work in '{books}'; wait for it to end; to share the work begin it as "
+            "--part 1/2 and --part 2/2, or by --workers 2"
         ) from None
     except OSError as error:
         raise OutputError(f"the folder '{books}' cannot be written: {error.strerror}") from error

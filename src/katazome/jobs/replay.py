@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ import torch
 from katazome import __version__
 from katazome.api import Session
 from katazome.device import keep_threads, resolve_device, supports_bfloat16
-from katazome.errors import OptionError, PictureError
+from katazome.errors import OptionError, PictureError, nearest
 from katazome.methods.base import Method, get_method
 from katazome.pictures.read import PictureLike, file_bytes
 from katazome.recipe import Recipe, RecipeInput, open_recipe
@@ -240,6 +240,11 @@ def replay(
         raise OptionError("styles and masks are lists of files; put the one in brackets")
     again.check_asked(content, options)
     options.pop("method", None)
+    known = [f.name for f in fields(again.method.options)]
+    for name in options:
+        if name not in known:
+            near = nearest(name, [*known, "styles", "masks"])
+            raise OptionError(f"{again.method.name} has no option '{name}'{near}")
     threads = torch.get_num_threads()
     try:
         keep_threads(again.recipe.threads)

@@ -11,7 +11,8 @@ Source: the first source document (Shinya, Nguyen, Harada and Thawonmas), eq. 7 
   Gatys' style acts there through all layers. It paints strokes and colours, which filters deep in the
   network do not carry.
 
-Defaults: the balance is that of Gram matrices alone, to our eyes; the layers' weights are equal, as the source's 0.5 and 0.5 are.
+Defaults: the balance is that of Gram matrices alone, to our eyes; the layers' weights are equal, as the
+source's 0.5 and 0.5 are.
 """
 
 from __future__ import annotations

@@ -97,8 +97,8 @@ class ChangingOptions(SizedOptions):
     )
     model: str = option(
         "",
-        help="Model that material:NAME asks (`katazome train segmenter`), or that feedforward paints by "
-        "(`katazome train feedforward`; open: the program's own)",
+        help="Model that material:NAME asks (`katazome train segmenter`), or that feedforward or wae paints "
+        "by (`katazome train feedforward`, `train wae`; open: the program's own)",
         group="Where",
     )
     feather: float = option(

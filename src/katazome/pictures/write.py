@@ -121,7 +121,9 @@ def kind_of(target: str | os.PathLike[str], depth: int = 8) -> str:
             f"{nearest(path.suffix, SUFFIXES) if path.suffix else ''} (one of: {', '.join(SUFFIXES)})"
         )
     if depth == 16 and kind not in _DEEP:
-        raise OptionError(f"depth is 16 and '{path}' is {kind.upper()}; only PNG and TIFF hold 16 bits")
+        raise OptionError(
+            f"depth is 16, and the result '{path}' is {kind.upper()}; only PNG and TIFF hold 16 bits"
+        )
     return kind
 
 
