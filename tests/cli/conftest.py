@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -102,3 +103,24 @@ def children(parent: int) -> list[int]:
                     [int(stat.parent.name)] if b"spawn_main" in stat.with_name("cmdline").read_bytes() else []
                 )
     return found
+
+
+@pytest.fixture
+def many(folder: Path) -> Path:
+    """Three photographs and two looks."""
+    for name in ("photos", "looks"):
+        Path(name).mkdir()
+    with Image.open("photo.jpg") as photo, Image.open("painting.jpg") as painting:
+        for turned in range(3):
+            photo.rotate(90 * turned, expand=True).save(f"photos/p{turned}.png")
+        painting.save("looks/wheat.png")
+        painting.rotate(180).save("looks/taehw.png")
+    return folder
+
+
+def wait_until(happened: Callable[[], object], seconds: float = 100) -> None:
+    """Look again and again until something has happened; fail where it does not."""
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, f"it has not happened in {seconds} s"
+        time.sleep(0.01)

@@ -20,7 +20,7 @@ from katazome.filters.record import Rank
 from katazome.jobs.cluster import on_ray, sent_by_ray
 from katazome.jobs.local import Painter
 from katazome.jobs.manifest import Case, Figures
-from tests.cli.conftest import environment, program, ran
+from tests.cli.conftest import environment, program, ran, wait_until
 from tests.filters import equal
 from tests.tiny import tiny_vgg
 
@@ -53,6 +53,8 @@ def cluster(many: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     try:
         found = tool.Cluster(initialize_head=True, head_node_args=small)
     except Exception as error:  # of Ray's, before anything of ours: a sandbox without ports, say
+        if os.environ.get("CI", "").lower() == "true":
+            raise
         pytest.skip(f"Ray starts no cluster on this machine: {error}")
     yield found
     found.shutdown()
@@ -183,9 +185,8 @@ def test_a_rank_whose_node_is_killed(cluster: Any) -> None:
         stderr=subprocess.PIPE,
         env=environment(),
     ) as process:
-        until = time.monotonic() + 100
-        while not list(Path("rank").glob("shard-*")) and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_until(lambda: list(Path("rank").glob("shard-*")))
+        assert process.poll() is None
         cluster.remove_node(second, allow_graceful=False)
         _, told = process.communicate(timeout=100)
     assert process.returncode == 0, told
