@@ -32,7 +32,7 @@ from katazome.work import Work
 RECORDS = "done"
 """Folder of the records, beside the manifest."""
 _HASHES = 256
-"""Files of options whose hashes are known; what lies below them is not looked at again."""
+"""Files of options whose hashes are remembered, the last used ones."""
 
 
 @dataclass(frozen=True)
